@@ -1,0 +1,54 @@
+"""Every write about characters, their references and their variations: one transaction, one revision, one event."""
+
+from __future__ import annotations
+
+from characters.actions.characters import (
+    NameTaken,
+    change_character,
+    create_character,
+    refresh_status,
+    restore_character,
+    tag_characters,
+    trash_character,
+    trash_characters,
+)
+from characters.actions.profiles import change_base_prompt, note_profile
+from characters.actions.references import (
+    accept_reading,
+    add_references,
+    check_again,
+    erase_reference,
+    reject_unreadable,
+    restore_reference,
+    trash_reference,
+)
+from characters.actions.variations import (
+    pick_variation,
+    restore_variation,
+    trash_variation,
+    unpick_variation,
+)
+
+__all__ = [
+    "NameTaken",
+    "accept_reading",
+    "add_references",
+    "change_base_prompt",
+    "change_character",
+    "check_again",
+    "create_character",
+    "erase_reference",
+    "note_profile",
+    "pick_variation",
+    "refresh_status",
+    "reject_unreadable",
+    "restore_character",
+    "restore_reference",
+    "restore_variation",
+    "tag_characters",
+    "trash_character",
+    "trash_characters",
+    "trash_reference",
+    "trash_variation",
+    "unpick_variation",
+]

@@ -1,0 +1,219 @@
+"""Adding references, having them looked at, removing and erasing them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from assets import actions as assets
+from assets.models import Asset
+from characters import checks, events, profiles, scoring
+from characters.actions.characters import write_status
+from characters.actions.profiles import learn
+from characters.actions.recording import lock, named, record, touch
+from characters.models import Character, Reference
+from collaboration import events as log
+from collaboration.models import User
+from gpu_worker import actions as jobs
+from gpu_worker import catalog, contracts
+from gpu_worker.models import Job, Reading
+
+LOOK_TOGETHER = 24
+"""References one job looks at; more make another job."""
+
+
+def add_references(*, character: Character, assets: Sequence[Asset], actor: User) -> list[Reference]:
+    """Add pictures that are stored already, and have them looked at."""
+    if not assets:
+        return []
+    with transaction.atomic():
+        row = lock(character)
+        references = [Reference(character=row, asset=asset, added_by=actor) for asset in assets]
+        Reference.objects.bulk_create(references)
+        if row.picture_id is None:
+            row.picture = assets[0]
+        touch(row, "picture")
+        ids = [r.pk for r in references]
+        _order_look(row, ids, actor)
+        record(row, events.ReferencesAdded(**named(row), reference_ids=ids), actor=actor)
+    return references
+
+
+def _order_look(character: Character, ids: Sequence[Any], actor: User | None) -> None:
+    """Have references looked at: by a job that waits already if there is one, so that thirty uploads are few jobs."""
+    wanted = [str(pk) for pk in ids]
+    waiting = (
+        Job.objects.select_for_update()
+        .filter(kind="reference.look", subject_id=str(character.pk), state=Job.WAITING, token=0)
+        .first()
+    )
+    if waiting:
+        wanted = [pk for pk in wanted if pk not in waiting.arguments["references"]]
+        if len(waiting.arguments["references"]) + len(wanted) <= LOOK_TOGETHER:
+            waiting.arguments["references"] += wanted
+            waiting.units = waiting.total = len(waiting.arguments["references"])
+            waiting.save(update_fields=["arguments", "units", "total"])
+            return
+    for start in range(0, len(wanted), LOOK_TOGETHER):
+        part = wanted[start : start + LOOK_TOGETHER]
+        jobs.enqueue(
+            kind="reference.look",
+            title=f"Check references of {character.name}",
+            project=character.project,
+            actor=actor,
+            subject=("character", character.pk),
+            arguments={"references": part},
+            queue=Job.CPU,
+            units=len(part),
+        )
+
+
+def check_again(*, character: Character, actor: User | None) -> int:
+    """Have looked at again what was never answered, and judge the others anew. Returns how many are looked at."""
+    with transaction.atomic():
+        row = lock(character)
+        pack = catalog.default_pack()
+        present = row.references.present().filter(asset__erased_at=None)
+        seen = set(
+            Reading.objects.filter(
+                asset__references__in=present, pack=pack.name, pack_version=pack.version
+            ).values_list("asset_id", flat=True)
+        )
+        ids = [r.pk for r in present if r.asset_id not in seen]
+        Reference.objects.filter(pk__in=ids).update(verdict=Reference.CHECKING, checks=[])
+        refresh_references(row)
+        if ids:
+            _order_look(row, ids, actor)
+    return len(ids)
+
+
+# ---------------------------------------------------------------------------------------- removing and erasing
+def trash_reference(*, reference: Reference, actor: User) -> Reference:
+    with transaction.atomic():
+        character = lock(reference.character)
+        if Reference.objects.present().filter(pk=reference.pk).update(trashed_at=timezone.now(), is_held_out=False):
+            refresh_references(character)
+            record(character, events.ReferenceTrashed(**named(character), reference_id=reference.pk), actor=actor)
+    reference.refresh_from_db()
+    return reference
+
+
+def restore_reference(*, reference: Reference, actor: User) -> Reference:
+    """What was erased cannot come back; then nothing happens."""
+    with transaction.atomic():
+        character = lock(reference.character)
+        rows = Reference.objects.exclude(trashed_at=None).filter(pk=reference.pk, asset__erased_at=None)
+        if rows.update(trashed_at=None):
+            refresh_references(character)
+            record(character, events.ReferenceRestored(**named(character), reference_id=reference.pk), actor=actor)
+    reference.refresh_from_db()
+    return reference
+
+
+def erase_reference(*, reference: Reference, actor: User) -> None:
+    """Erase a reference for good: its file, what was seen in it, and its part in the profile.
+
+    A tombstone without content stays. Adapters trained with it and pictures made from it are not touched: see
+    `derivations.of`, which names them. Repeating it is harmless.
+    """
+    with transaction.atomic():
+        # In one order, so that two erasures never wait for each other.
+        showing = Character.objects.filter(references__asset_id=reference.asset_id).distinct().order_by("pk")
+        characters = [lock(c) for c in showing]
+        Reading.objects.filter(asset_id=reference.asset_id).delete()
+        Reference.objects.filter(asset_id=reference.asset_id).update(
+            trashed_at=timezone.now(), is_held_out=False, verdict=Reference.REJECT, checks=[], caption=""
+        )
+        assets.erase(asset=reference.asset, actor=actor)
+        for one in characters:
+            if one.picture_id == reference.asset_id:
+                one.picture = None
+            refresh_references(one)
+            record(one, events.ReferenceErased(**named(one), reference_id=reference.pk), actor=actor)
+    reference.refresh_from_db()
+
+
+# ---------------------------------------------------------------------------------------------------- answers
+def accept_reading(*, reference_id: Any, seen: dict[str, Any]) -> None:
+    """Keep what was seen in a reference, and judge all of the character's references anew. Raises ContractError."""
+    contracts.looked_from_json(seen)
+    reference = Reference.objects.select_related("asset", "character").filter(pk=reference_id).first()
+    if reference is None or reference.asset.erased_at is not None:
+        return
+    pack = catalog.default_pack()
+    character = lock(reference.character)
+    Reading.objects.update_or_create(
+        asset=reference.asset, pack=pack.name, pack_version=pack.version, defaults={"seen": seen}
+    )
+    refresh_references(character)
+    reference.refresh_from_db()
+    if reference.verdict == Reference.CHECKING:  # in the trash meanwhile: judged when it comes back
+        return
+    happening = events.ReferenceChecked(**named(character), reference_id=reference.pk, verdict=reference.verdict)
+    log.record(character.project, happening, actor=None)
+
+
+def reject_unreadable(*, reference_ids: Iterable[Any], sentence: str) -> None:
+    """The looking itself failed: say so on each reference instead of leaving it "checking" for ever."""
+    answer = {"name": "look", "verdict": checks.REJECT, "word": "Not checked", "sentence": sentence}
+    Reference.objects.filter(pk__in=list(reference_ids), verdict=Reference.CHECKING).update(
+        verdict=Reference.REJECT, checks=[answer]
+    )
+
+
+def refresh_references(character: Character) -> None:
+    """Judge every reference against the others, choose those held out, count, and learn the profile anew.
+
+    In the caller's transaction, with the character locked.
+    """
+    pack = catalog.default_pack()
+    present = list(character.references.present().select_related("asset"))
+    seen = scoring.readings([r.asset_id for r in present], pack)
+    for place, reference in enumerate(present):
+        looked = seen.get(reference.asset_id)
+        if looked is None:
+            continue
+        # Of two equal pictures the first one stays: a later one counts for identity only.
+        others = [
+            checks.Other(sha256=other.asset.sha256, seen=seen.get(other.asset_id))
+            if k < place
+            else checks.Other(sha256="", seen=_faces_only(seen.get(other.asset_id)))
+            for k, other in enumerate(present)
+            if k != place
+        ]
+        verdict, answers = checks.judge(looked, reference.asset.sha256, others, pack)
+        if (verdict, answers) != (reference.verdict, reference.checks):
+            reference.verdict, reference.checks = verdict, answers
+            reference.save(update_fields=["verdict", "checks"])
+    usable = [r for r in present if r.verdict in (Reference.PASS, Reference.WARN)]
+    held_out = profiles.choose_held_out([(r, seen.get(r.asset_id)) for r in usable])
+    for reference in present:
+        if reference.is_held_out != (reference.pk in held_out):
+            reference.is_held_out = reference.pk in held_out
+            reference.save(update_fields=["is_held_out"])
+    character.reference_count = len(usable)
+    choose_picture(character, usable)
+    touch(character, "reference_count", "picture")
+    learn(character, [r for r in usable if not r.is_held_out], seen, pack)
+    write_status(character)
+
+
+def _faces_only(seen: Any) -> Any:
+    return dataclasses.replace(seen, perceptual_hash="") if seen else None
+
+
+def choose_picture(character: Character, usable: Sequence[Reference]) -> None:
+    """The card shows the last picked variation if there is one, else the first usable reference."""
+    picked = character.variations.present().exclude(picked_at=None).order_by("-picked_at").first()
+    if picked is not None:
+        character.picture_id = picked.asset_id
+    elif usable:
+        if character.picture_id not in {r.asset_id for r in usable}:
+            character.picture_id = usable[0].asset_id
+    else:
+        first = character.references.present().first()
+        character.picture_id = first.asset_id if first else None

@@ -1,0 +1,12 @@
+"""/api/v1: characters, their references and profile, and the pictures made of them."""
+
+from __future__ import annotations
+
+from ninja import Router
+
+from characters.api import batches, characters, references
+
+router = Router()
+router.add_router("", characters.router)
+router.add_router("", references.router)
+router.add_router("", batches.router)

@@ -1,0 +1,213 @@
+"""What happens to characters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from collaboration.events import Happening, in_words
+
+
+def _count(n: int, one: str) -> str:
+    return f"{n} {one}" if n == 1 else f"{n} {one}s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfCharacter(Happening):
+    character_id: UUID
+    name: str
+
+    def subject(self) -> tuple[str, object]:
+        return "character", self.character_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterCreated(_OfCharacter):
+    kind: ClassVar[str] = "character.created"
+
+    def summary(self) -> str:
+        return f"created {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterChanged(_OfCharacter):
+    kind: ClassVar[str] = "character.changed"
+    fields: list[str]
+
+    def summary(self) -> str:
+        return f"changed {in_words(self.fields)} of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterTrashed(_OfCharacter):
+    kind: ClassVar[str] = "character.trashed"
+
+    def summary(self) -> str:
+        return f"moved {self.name} to the trash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterRestored(_OfCharacter):
+    kind: ClassVar[str] = "character.restored"
+
+    def summary(self) -> str:
+        return f"took {self.name} back from the trash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferencesAdded(_OfCharacter):
+    kind: ClassVar[str] = "reference.added"
+    reference_ids: list[UUID]
+
+    def summary(self) -> str:
+        return f"added {_count(len(self.reference_ids), 'reference')} to {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceChecked(_OfCharacter):
+    kind: ClassVar[str] = "reference.checked"
+    reference_id: UUID
+    verdict: str
+
+    def summary(self) -> str:
+        words = {"pass": "passed", "warn": "passed with a warning", "reject": "cannot be used"}
+        return f"a reference of {self.name} {words[self.verdict]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceTrashed(_OfCharacter):
+    kind: ClassVar[str] = "reference.trashed"
+    reference_id: UUID
+
+    def summary(self) -> str:
+        return f"removed a reference of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceRestored(_OfCharacter):
+    kind: ClassVar[str] = "reference.restored"
+    reference_id: UUID
+
+    def summary(self) -> str:
+        return f"took back a reference of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceErased(_OfCharacter):
+    kind: ClassVar[str] = "reference.erased"
+    reference_id: UUID
+
+    def summary(self) -> str:
+        return f"erased a reference of {self.name} for good"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileLearnt(_OfCharacter):
+    kind: ClassVar[str] = "profile.learnt"
+    references: int
+
+    def summary(self) -> str:
+        return f"learnt who {self.name} is from {_count(self.references, 'reference')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasePromptChanged(_OfCharacter):
+    kind: ClassVar[str] = "profile.prompt_changed"
+    before: str
+    after: str
+
+    def summary(self) -> str:
+        return f"changed the base prompt of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationsOrdered(_OfCharacter):
+    kind: ClassVar[str] = "variation.ordered"
+    batch_id: UUID
+    count: int
+    tier: str
+
+    def summary(self) -> str:
+        return f"ordered {_count(self.count, 'variation')} of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationsFinished(_OfCharacter):
+    kind: ClassVar[str] = "variation.finished"
+    batch_id: UUID
+    count: int
+    state: str
+
+    def summary(self) -> str:
+        how = {"done": "finished", "failed": "failed after", "cancelled": "were stopped after"}[self.state]
+        return f"variations of {self.name} {how}: {_count(self.count, 'picture')}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationPicked(_OfCharacter):
+    kind: ClassVar[str] = "variation.picked"
+    variation_id: UUID
+
+    def summary(self) -> str:
+        return f"picked a variation of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationUnpicked(_OfCharacter):
+    kind: ClassVar[str] = "variation.unpicked"
+    variation_id: UUID
+
+    def summary(self) -> str:
+        return f"took back a pick of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationTrashed(_OfCharacter):
+    kind: ClassVar[str] = "variation.trashed"
+    variation_id: UUID
+
+    def summary(self) -> str:
+        return f"moved a variation of {self.name} to the trash"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationRestored(_OfCharacter):
+    kind: ClassVar[str] = "variation.restored"
+    variation_id: UUID
+
+    def summary(self) -> str:
+        return f"took back a variation of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfPreset(Happening):
+    preset_id: int
+    name: str
+
+    def subject(self) -> tuple[str, object]:
+        return "preset", self.preset_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetSaved(_OfPreset):
+    kind: ClassVar[str] = "preset.saved"
+
+    def summary(self) -> str:
+        return f"saved the preset {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetTrashed(_OfPreset):
+    kind: ClassVar[str] = "preset.trashed"
+
+    def summary(self) -> str:
+        return f"deleted the preset {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresetRestored(_OfPreset):
+    kind: ClassVar[str] = "preset.restored"
+
+    def summary(self) -> str:
+        return f"took back the preset {self.name}"

@@ -1,0 +1,31 @@
+"""The only builders of what the partials about characters show: page, answer and live push all use them.
+
+Every builder returns the whole context of one partial; `audience` is the set of verbs of those who will read it.
+Nothing here is personal, so one rendering serves everybody with the same verbs.
+"""
+
+from __future__ import annotations
+
+from characters.fragments.batches import batch, batch_card, batch_progress, cell, compared, facts
+from characters.fragments.characters import card, card_line, profile, readiness
+from characters.fragments.parts import Audience, median_score, picture, score
+from characters.fragments.references import reference, references_summary
+
+__all__ = [
+    "Audience",
+    "batch",
+    "batch_card",
+    "batch_progress",
+    "card",
+    "card_line",
+    "cell",
+    "compared",
+    "facts",
+    "median_score",
+    "picture",
+    "profile",
+    "readiness",
+    "reference",
+    "references_summary",
+    "score",
+]

@@ -1,0 +1,139 @@
+"""Cards, readiness and the identity profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.urls import reverse
+
+from characters import profiles
+from characters.fragments.parts import SHAPES, Audience, median_score, picture
+from characters.models import HOLD_OUT_FROM, Character, IdentityProfile, Reference
+from collaboration.verbs import Verb
+from gpu_worker import calibration, catalog
+from gpu_worker.models import Adapter, Job
+
+CARD_SIZES = "(max-width: 720px) 45vw, 240px"
+
+
+def card(character: Character, audience: Audience, *, training: Job | None = None, slug: str = "") -> dict[str, Any]:
+    """Context of characters/_card.html. `training` is the open training of the character, if there is one."""
+    progress = None
+    if training is not None and training.total:
+        progress = {
+            "value": training.step / training.total,
+            "max": 1,
+            "label": f"Training of {character.name}",
+        }
+    shown = picture(character.picture, alt=character.name, size=320, sizes=CARD_SIZES)
+    others = [r.asset for r in getattr(character, "scrubbed", ()) if r.asset_id != character.picture_id]
+    slug = slug or character.project.slug
+    return {
+        "id": character.pk,
+        "url": reverse("characters:detail", args=[slug, character.pk]),
+        "picture": shown,
+        "name": character.name,
+        "meta": card_line(character, training),
+        "score": median_score(character),
+        "progress": progress,
+        "scrub": " ".join(a.url(320) for a in others if a.erased_at is None) if shown else "",
+        "can_select": Verb.EDIT in audience,
+    }
+
+
+def card_line(character: Character, training: Job | None = None) -> str:
+    """The one line of what matters: tier, and how far the character is."""
+    tier = character.get_tier_display()
+    if training is not None:
+        share = training.step / training.total if training.total else 0
+        how = f"training {share:.0%}" if training.state == Job.RUNNING else f"training {training.state}"
+    elif character.adapter_version:
+        how = f"adapter v{character.adapter_version}"
+    elif character.references_missing:
+        how = f"{character.reference_count} of {character.references_needed} references"
+    else:
+        how = f"{character.reference_count} references"
+    return f"{tier} · {how}"
+
+
+# ------------------------------------------------------------------------------------------------------ readiness
+def readiness(character: Character, adapter: Adapter | None, profile: IdentityProfile | None) -> list[dict[str, Any]]:
+    """Context of components/ladder.html: what the character has, step by step, and what is missing."""
+    slug, needed = character.project.slug, character.references_needed
+    enough = character.reference_count >= needed
+    references = {
+        "label": f"{character.reference_count} of {needed} references",
+        "state": "done" if enough else "now" if character.reference_count else "todo",
+        "url": reverse("characters:references", args=[slug, character.pk]),
+        "note": "" if enough else f"{character.references_missing} more for {character.get_tier_display().lower()}",
+    }
+    learnt = profile is not None and profile.is_learnt
+    identity = {"label": "Identity learnt" if learnt else "Identity", "state": "done" if learnt else "todo"}
+    if adapter is not None:
+        trained = {"label": f"Adapter v{adapter.version}", "state": "done"}
+    elif character.status == Character.TRAINING:
+        trained = {"label": "Training", "state": "now"}
+    else:
+        trained = {"label": "Adapter", "state": "todo"}
+    steps = [references, identity, trained]
+    if character.score is not None:
+        band = calibration.band(character.score)
+        state = "blocked" if band == "review" else "done"
+        steps.append({"label": f"Same person: {character.score:.0f}, {SHAPES[band].lower()}", "state": state})
+    return steps
+
+
+def spread_in_words(profile: IdentityProfile) -> str:
+    """How alike the references are: 1 - mean cosine to their mean."""
+    if len(profile.learnt_from) < 2:
+        return "One reference only, so it is not known how much the face varies."
+    if profile.spread < 0.12:
+        return "Tight: the references show one face, very much alike."
+    if profile.spread < 0.28:
+        return "Normal: the same face in different views."
+    return "Wide: the references differ a lot. Look for one that shows somebody else."
+
+
+def swatches(profile: IdentityProfile) -> list[dict[str, Any]]:
+    """Colours as places in a bar 100 wide: {colour, word, share, x, width}."""
+    total = sum(share for _, share in profile.colours) or 1.0
+    rows, x = [], 0.0
+    for colour, share in profile.colours:
+        width = 100 * share / total
+        word = profiles.colour_word(colour)
+        rows.append({"colour": colour, "word": word, "share": f"{share:.0%}", "x": f"{x:.2f}", "width": f"{width:.2f}"})
+        x += width
+    return rows
+
+
+def profile(character: Character, found: IdentityProfile | None, audience: Audience) -> dict[str, Any]:
+    """Context of characters/_profile.html."""
+    learnt_from: list[Reference] = []
+    if found is not None:
+        learnt_from = list(character.references.filter(pk__in=found.learnt_from).select_related("asset"))
+    automatic = profiles.base_prompt(character)
+    prompt = found.base_prompt if found and found.base_prompt else automatic
+    return {
+        "character": character,
+        "profile": found if found is not None and found.is_learnt else None,
+        "spread": spread_in_words(found) if found and found.is_learnt else "",
+        "swatches": swatches(found) if found else [],
+        "prompt": prompt,
+        "is_edited": bool(found and found.is_prompt_edited),
+        "automatic_prompt": automatic,
+        "unknown_words": catalog.default_pack().unknown_words(prompt),
+        "pack": catalog.default_pack(),
+        "learnt_from": [picture(r.asset, size=160, alt="Reference") for r in learnt_from],
+        "learnt_words": _learnt_words(character, learnt_from),
+        "action": reverse("characters:base_prompt", args=[character.project.slug, character.pk]),
+        "can_edit": Verb.EDIT in audience,
+    }
+
+
+def _learnt_words(character: Character, learnt_from: Sequence[Reference]) -> str:
+    held_out = character.references.usable().filter(is_held_out=True).count()
+    count = f"{len(learnt_from)} reference{'' if len(learnt_from) == 1 else 's'}"
+    if held_out:
+        return f"Learnt from {count}. {held_out} more are held out, to measure with."
+    return f"Learnt from {count}. From {HOLD_OUT_FROM} on, some are held out to measure with."

@@ -1,0 +1,290 @@
+"""Characters: their references, what was learnt about them, and the pictures made of them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.functions import Lower
+from django.urls import reverse
+from django.utils import timezone
+
+from collaboration.models import Project
+
+if TYPE_CHECKING:
+    from collaboration.models import User
+
+USER = settings.AUTH_USER_MODEL
+LOW, STANDARD, HIGH = "low", "standard", "high"
+TIERS: list[tuple[str, str]] = [(LOW, "Low"), (STANDARD, "Standard"), (HIGH, "High")]
+REFERENCES_NEEDED = {LOW: 5, STANDARD: 10, HIGH: 20}
+HOLD_OUT_FROM = 8
+HOLD_OUT_SHARE = 0.2
+HOLD_OUT_LEAST = 2
+
+
+class Tag(models.Model):
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tags")
+    name = models.CharField(max_length=40)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="tag_is_unique_in_project")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CharacterQuerySet(models.QuerySet["Character"]):
+    def visible_to(self, user: User) -> CharacterQuerySet:
+        return self.filter(project__in=Project.objects.visible_to(user))
+
+    def present(self) -> CharacterQuerySet:
+        """Not in the trash."""
+        return self.filter(trashed_at=None)
+
+
+class Character(models.Model):
+    """Somebody in the film."""
+
+    DRAFT, READY, TRAINING, TRAINED = "draft", "ready", "training", "trained"
+    STATUSES: ClassVar = [
+        (DRAFT, "Collecting references"),
+        (READY, "Ready to train"),
+        (TRAINING, "Training"),
+        (TRAINED, "Trained"),
+    ]
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="characters")
+    name = models.CharField(max_length=120)
+    description = models.TextField(blank=True, max_length=4000)
+    noun = models.CharField(
+        max_length=40, default="person", help_text="What a prompt calls them: woman, man, person, creature."
+    )
+    age = models.CharField(max_length=40, blank=True, help_text="In words or years: young, middle-aged, 34.")
+    traits = models.CharField(
+        max_length=400, blank=True, help_text="What always stays: hair, eyes, glasses, scars. Separate with commas."
+    )
+    tags = models.ManyToManyField(Tag, related_name="characters", blank=True)
+    importance = models.FloatField(
+        default=0.5,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="0 for an extra, 1 for the lead.",
+    )
+    tier = models.CharField(max_length=10, choices=TIERS, default=STANDARD)
+    status = models.CharField(max_length=10, choices=STATUSES, default=DRAFT)
+    picture = models.ForeignKey("assets.Asset", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    score = models.FloatField(null=True)
+    """Median identity score of the latest batch, 0-100."""
+    reference_count = models.PositiveIntegerField(default=0)
+    """Usable references: those that passed their checks, with or without a warning."""
+    adapter_version = models.PositiveIntegerField(null=True)
+    """Version of the active adapter."""
+    created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    trashed_at = models.DateTimeField(null=True)
+
+    objects = CharacterQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "project",
+                Lower("name"),
+                condition=models.Q(trashed_at=None),
+                name="character_name_is_unique",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["project", "trashed_at", "-updated_at", "-id"], name="character_by_update"),
+            models.Index(fields=["project", "trashed_at", "-importance", "-id"], name="character_by_importance"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("characters:detail", args=[self.project.slug, self.pk])
+
+    @property
+    def references_needed(self) -> int:
+        return REFERENCES_NEEDED[self.tier]
+
+    @property
+    def references_missing(self) -> int:
+        return max(0, self.references_needed - self.reference_count)
+
+
+class ReferenceQuerySet(models.QuerySet["Reference"]):
+    def present(self) -> ReferenceQuerySet:
+        return self.filter(trashed_at=None)
+
+    def usable(self) -> ReferenceQuerySet:
+        return self.present().filter(verdict__in=[Reference.PASS, Reference.WARN])
+
+    def for_learning(self) -> ReferenceQuerySet:
+        """Usable, and not held out to measure with."""
+        return self.usable().filter(is_held_out=False)
+
+
+class Reference(models.Model):
+    """A picture that shows who a character is."""
+
+    CHECKING, PASS, WARN, REJECT = "checking", "pass", "warn", "reject"
+    VERDICTS: ClassVar = [(CHECKING, "Checking"), (PASS, "Pass"), (WARN, "Warning"), (REJECT, "Rejected")]
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    character = models.ForeignKey(Character, on_delete=models.CASCADE, related_name="references")
+    asset = models.ForeignKey("assets.Asset", on_delete=models.CASCADE, related_name="references")
+    verdict = models.CharField(max_length=10, choices=VERDICTS, default=CHECKING)
+    checks = models.JSONField(default=list)
+    """[{name, verdict, word, sentence}] in the order in which they are shown."""
+    is_held_out = models.BooleanField(default=False)
+    """Kept from conditioning and training, to measure against."""
+    caption = models.CharField(max_length=400, blank=True)
+    """What else is in the picture, for training: expression, clothes, place."""
+    added_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    added_at = models.DateTimeField(default=timezone.now)
+    trashed_at = models.DateTimeField(null=True)
+
+    objects = ReferenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["added_at", "id"]
+
+    def __str__(self) -> str:
+        return f"Reference {self.pk}"
+
+
+class IdentityProfile(models.Model):
+    """Who the references show, learnt from those that are not held out."""
+
+    character = models.OneToOneField(Character, on_delete=models.CASCADE, related_name="profile")
+    pack = models.CharField(max_length=60)
+    pack_version = models.CharField(max_length=40)
+    centroid = models.JSONField()
+    """512 values, unit length: the mean of the conditioning encoder's embeddings. Empty: see `is_learnt`."""
+    spread = models.FloatField()
+    """1 - mean cosine of the references to the centroid; 0 when all are alike."""
+    colours = models.JSONField(default=list)
+    """[["#rrggbb", share], ...] over all references, largest first."""
+    facets = models.JSONField(default=list)
+    """[{name, words}]: what can be said of the character from its pictures and its description."""
+    base_prompt = models.CharField(max_length=600)
+    is_prompt_edited = models.BooleanField(default=False)
+    """A prompt that a person wrote is never overwritten."""
+    learnt_from = models.JSONField(default=list)
+    """Ids of the references."""
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"Identity of {self.character}"
+
+    @property
+    def is_learnt(self) -> bool:
+        """False where only a base prompt that a person wrote is left, and no references to learn from."""
+        return bool(self.centroid)
+
+
+class PresetQuerySet(models.QuerySet["Preset"]):
+    def present(self) -> PresetQuerySet:
+        return self.filter(trashed_at=None)
+
+
+class Preset(models.Model):
+    """Axes of a variation batch under a name, for the whole project."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="presets")
+    name = models.CharField(max_length=60)
+    settings = models.JSONField()
+    created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    trashed_at = models.DateTimeField(null=True)
+
+    objects = PresetQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=models.Q(trashed_at=None), name="preset_is_unique_in_project"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VariationBatch(models.Model):
+    """One order of 1-24 pictures of a character."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    character = models.ForeignKey(Character, on_delete=models.CASCADE, related_name="batches")
+    job = models.OneToOneField("gpu_worker.Job", on_delete=models.CASCADE, related_name="variation_batch")
+    settings = models.JSONField()
+    """Everything the person could set, as it was: see `characters.variations.Settings`."""
+    plan = models.JSONField()
+    """[{index, prompt, seed, axes}]: one entry for each picture."""
+    tier = models.CharField(max_length=10, choices=TIERS)
+    tier_reason = models.CharField(max_length=300)
+    """Why this tier and model: shown on every picture."""
+    pack = models.CharField(max_length=60)
+    adapter = models.ForeignKey("gpu_worker.Adapter", null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["character", "-created_at", "-id"], name="batch_by_time")]
+
+    def __str__(self) -> str:
+        return f"Batch of {len(self.plan)}"
+
+
+class VariationQuerySet(models.QuerySet["Variation"]):
+    def present(self) -> VariationQuerySet:
+        return self.filter(trashed_at=None)
+
+
+class Variation(models.Model):
+    """One picture of a character, made by a model, and how well it kept who they are."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    batch = models.ForeignKey(VariationBatch, on_delete=models.CASCADE, related_name="variations")
+    character = models.ForeignKey(Character, on_delete=models.CASCADE, related_name="variations")
+    index = models.PositiveIntegerField()
+    asset = models.ForeignKey("assets.Asset", on_delete=models.CASCADE, related_name="variations")
+    prompt = models.TextField()
+    seed = models.BigIntegerField()
+    axes = models.JSONField(default=dict)
+    score = models.FloatField(null=True)
+    """0-100, calibrated on impostor pairs; null when it cannot be measured."""
+    cosine = models.FloatField(null=True)
+    """Mean cosine to the references it is measured against, by the scoring encoder."""
+    no_score_reason = models.CharField(max_length=200, blank=True)
+    measured_against = models.JSONField(default=dict)
+    """{held_out, references, encoder, pack, pack_version, false_match_rate}."""
+    provenance = models.JSONField()
+    picked_at = models.DateTimeField(null=True)
+    picked_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    made_at = models.DateTimeField(default=timezone.now)
+    trashed_at = models.DateTimeField(null=True)
+
+    objects = VariationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["batch", "index"]
+        constraints = [models.UniqueConstraint(fields=["batch", "index"], name="one_variation_per_place")]
+        indexes = [models.Index(fields=["character", "-made_at"], name="variation_by_time")]
+
+    def __str__(self) -> str:
+        return f"Variation {self.index + 1}"
+
+    @property
+    def model_name(self) -> str:
+        return str(self.provenance.get("model", ""))

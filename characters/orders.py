@@ -1,0 +1,153 @@
+"""Ordering variations: from settings to a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from characters import events, profiles, variations
+from characters.models import Character, IdentityProfile, Preset, VariationBatch
+from characters.variations import Settings
+from collaboration import events as log
+from collaboration.models import Project, User
+from collaboration.names import clean_name
+from gpu_worker import actions as jobs
+from gpu_worker import catalog, selection
+from gpu_worker.models import Adapter, Job
+from gpu_worker.selection import Choice
+
+SECONDS_PER_STEP_AND_PICTURE = 0.06
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What an order would make, before it is given."""
+
+    settings: Settings
+    """Filled in and checked."""
+    choice: Choice
+    adapter: Adapter | None
+    """None where its strength is 0."""
+    plan: list[dict[str, Any]]
+    unknown_words: list[str]
+    """Words of the prompts that the chosen model does not know."""
+    seconds: float
+    """Estimated time of the run itself."""
+
+
+def propose(*, character: Character, settings: Settings) -> Proposal:
+    """Work out a batch without ordering it. Raises ValidationError, keyed by field, with sentences."""
+    active = Adapter.objects.of("character", character.pk).filter(is_active=True).select_related("file").first()
+    profile = IdentityProfile.objects.filter(character=character).first()
+    settings = variations.checked(settings, catalog.default_pack())
+    try:
+        choice = selection.choose(
+            project=character.project,
+            wanted=settings.tier,
+            adapter=active,
+            has_profile=profile is not None and profile.is_learnt and settings.image_prompt_strength > 0,
+        )
+    except selection.NoModel as error:
+        raise ValidationError({"tier": str(error)}) from None
+    adapter = choice.adapter if settings.lora_strength > 0 else None
+    trigger = adapter.trigger if adapter else ""
+    plan = variations.plan(
+        settings,
+        base_prompt=profile.base_prompt if profile else profiles.base_prompt(character),
+        noun=character.noun,
+        trigger=trigger,
+        pack=choice.pack,
+    )
+    said = [p["prompt"] for p in plan] + [settings.negative_prompt or ""]
+    words = [w for prompt in dict.fromkeys(said) for w in choice.pack.unknown_words(prompt, known=(trigger,))]
+    seconds = jobs.estimate_seconds("variation.generate", choice.queue, len(plan), _seconds_per_picture(settings))
+    return Proposal(
+        settings=settings,
+        choice=choice,
+        adapter=adapter,
+        plan=plan,
+        unknown_words=list(dict.fromkeys(words)),
+        seconds=seconds,
+    )
+
+
+def order_variations(*, character: Character, settings: Settings, actor: User, priority: int = 1) -> VariationBatch:
+    """Order a batch. Raises ValidationError, keyed by field, with sentences."""
+    proposal = propose(character=character, settings=settings)
+    choice, plan = proposal.choice, proposal.plan
+    with transaction.atomic():
+        job = jobs.enqueue(
+            kind="variation.generate",
+            title=f"Generate {len(plan)} of {character.name}",
+            project=character.project,
+            actor=actor,
+            subject=("character", character.pk),
+            arguments={},
+            queue=choice.queue,
+            units=len(plan),
+            priority=priority,
+            seconds_per_unit=_seconds_per_picture(proposal.settings),
+        )
+        batch = VariationBatch.objects.create(
+            character=character,
+            job=job,
+            settings=proposal.settings.as_json(),
+            plan=plan,
+            tier=choice.tier,
+            tier_reason=choice.reason[:300],
+            pack=choice.pack.name,
+            adapter=proposal.adapter,
+            created_by=actor,
+        )
+        job.arguments = {"batch": str(batch.pk)}
+        Job.objects.filter(pk=job.pk).update(arguments=job.arguments)
+        happening = events.VariationsOrdered(
+            character_id=character.pk, name=character.name, batch_id=batch.pk, count=len(plan), tier=choice.tier
+        )
+        log.record(character.project, happening, actor=actor)
+    return batch
+
+
+def _seconds_per_picture(settings: Settings) -> float:
+    return (settings.steps or 0) * SECONDS_PER_STEP_AND_PICTURE
+
+
+# --------------------------------------------------------------------------------------------------------- presets
+KEPT = ("axes", "text", "per_combination", "negative_prompt", "steps", "guidance")
+
+
+def save_preset(*, project: Project, name: str, settings: Settings, actor: User) -> Preset:
+    """Keep what is to be varied under a name; saving under the same name replaces. Raises ValidationError."""
+    try:
+        name = clean_name(name, limit=60, what="name of the preset")
+    except ValidationError as error:
+        raise ValidationError({"preset_name": error.messages}) from None
+    kept = {key: value for key, value in settings.as_json().items() if key in KEPT}
+    with transaction.atomic():
+        preset, _ = Preset.objects.update_or_create(
+            project=project, name=name, trashed_at=None, defaults={"settings": kept, "created_by": actor}
+        )
+        log.record(project, events.PresetSaved(preset_id=preset.pk, name=name), actor=actor)
+    return preset
+
+
+def trash_preset(*, preset: Preset, actor: User) -> None:
+    with transaction.atomic():
+        if Preset.objects.present().filter(pk=preset.pk).update(trashed_at=timezone.now()):
+            log.record(preset.project, events.PresetTrashed(preset_id=preset.pk, name=preset.name), actor=actor)
+    preset.refresh_from_db()
+
+
+def restore_preset(*, preset: Preset, actor: User) -> None:
+    """Where its name was given to another one meanwhile, that one stays and nothing happens."""
+    with transaction.atomic():
+        taken = Preset.objects.present().filter(project=preset.project, name=preset.name)
+        if taken.exists():
+            return
+        if Preset.objects.exclude(trashed_at=None).filter(pk=preset.pk).update(trashed_at=None):
+            log.record(preset.project, events.PresetRestored(preset_id=preset.pk, name=preset.name), actor=actor)
+    preset.refresh_from_db()

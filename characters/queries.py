@@ -1,0 +1,268 @@
+"""Reads that assemble the pages of characters. A list costs the same number of queries however long it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db.models import Count, F, FloatField, Prefetch, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Lower
+from django.utils.dateparse import parse_datetime
+
+from characters.models import TIERS, Character, Preset, Reference, Tag, Variation, VariationBatch
+from collaboration.models import Project
+from gpu_worker.models import Adapter, Job
+
+PAGE = 40
+BATCH_PAGE = 12
+SCRUBBED = 5
+"""Further references a card shows when the pointer moves over it."""
+TAG_FACETS = 12
+
+
+# ----------------------------------------------------------------------------------------------------- the gallery
+@dataclass(frozen=True, slots=True)
+class Sort:
+    label: str
+    key: Any
+    descending: bool = True
+
+
+SORTS: dict[str, Sort] = {
+    "updated": Sort("Last changed", F("updated_at")),
+    "name": Sort("Name", Lower("name"), descending=False),
+    "importance": Sort("Importance", F("importance")),
+    "score": Sort("Identity score", Coalesce("score", Value(-1.0), output_field=FloatField())),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """What the gallery was asked for; unknown values are left out."""
+
+    search: str = ""
+    tag: str = ""
+    tier: str = ""
+    status: str = ""
+    sort: str = "updated"
+
+    @classmethod
+    def of(cls, query: Any) -> Filter:
+        status, tier, sort = query.get("status", ""), query.get("tier", ""), query.get("sort", "")
+        return cls(
+            search=query.get("q", "").strip()[:200],
+            tag=query.get("tag", "").strip()[:40],
+            tier=tier if tier in dict(TIERS) else "",
+            status=status if status in dict(Character.STATUSES) else "",
+            sort=sort if sort in SORTS else "updated",
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.search or self.tag or self.tier or self.status)
+
+    def apply(self, rows: QuerySet[Character]) -> QuerySet[Character]:
+        if self.search:
+            tagged = Tag.objects.filter(name__icontains=self.search).values("characters")
+            words = Q(name__icontains=self.search) | Q(description__icontains=self.search) | Q(pk__in=tagged)
+            rows = rows.filter(words)
+        if self.tag:
+            rows = rows.filter(tags__name=self.tag)
+        if self.tier:
+            rows = rows.filter(tier=self.tier)
+        if self.status:
+            rows = rows.filter(status=self.status)
+        return rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    characters: Sequence[Character]
+    trainings: dict[str, Job]
+    """Character id -> its open training, which the card shows."""
+    next: str
+    """Cursor of the next page; empty at the end."""
+
+
+def gallery(project: Project, wanted: Filter, *, after: str = "") -> Page:
+    """One page of the present characters. Raises ValidationError for a cursor that is none."""
+    sort = SORTS[wanted.sort]
+    rows = wanted.apply(Character.objects.present().filter(project=project)).annotate(sort_key=sort.key)
+    if after:
+        value, id = _cursor(after, wanted.sort)
+        step = "lt" if sort.descending else "gt"
+        rows = rows.filter(Q(**{f"sort_key__{step}": value}) | Q(sort_key=value, **{f"id__{step}": id}))
+    sign = "-" if sort.descending else ""
+    rows = rows.select_related("picture").prefetch_related(_scrubbed()).order_by(f"{sign}sort_key", f"{sign}id")
+    found = list(rows[: PAGE + 1])
+    more, found = len(found) > PAGE, found[:PAGE]
+    return Page(
+        characters=found,
+        trainings=open_trainings(found),
+        next=_as_cursor(found[-1].sort_key, found[-1].pk, wanted.sort) if more else "",  # type: ignore[attr-defined]
+    )
+
+
+def _scrubbed() -> Prefetch:
+    rows = Reference.objects.usable().select_related("asset").order_by("added_at", "id")
+    return Prefetch("references", queryset=rows[:SCRUBBED], to_attr="scrubbed")
+
+
+def open_trainings(characters: Sequence[Character]) -> dict[str, Job]:
+    ids = [str(c.pk) for c in characters]
+    rows = Job.objects.open().filter(kind="training.train", subject_kind="character", subject_id__in=ids)
+    return {job.subject_id: job for job in rows}
+
+
+def _as_cursor(value: Any, id: UUID, sort: str) -> str:
+    plain = value.isoformat() if isinstance(value, datetime) else value
+    return base64.urlsafe_b64encode(json.dumps([sort, plain, str(id)]).encode()).decode().rstrip("=")
+
+
+def _cursor(text: str, sort: str) -> tuple[Any, UUID]:
+    refused = ValidationError("This page of the list does not exist any more. Start from its first page.")
+    try:
+        of, value, id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        key = UUID(id)
+    except (ValueError, TypeError, AttributeError, binascii.Error):
+        raise refused from None
+    if sort == "updated" and isinstance(value, str):
+        value = parse_datetime(value)
+    kinds = {"updated": datetime, "name": str, "importance": int | float, "score": int | float}
+    if of != sort or not isinstance(value, kinds[sort]) or isinstance(value, bool):
+        raise refused
+    return value, key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facets:
+    """Value -> how many present characters have it."""
+
+    total: int
+    tags: dict[str, int]
+    tiers: dict[str, int]
+    statuses: dict[str, int]
+
+
+def facets(project: Project) -> Facets:
+    rows = Character.objects.present().filter(project=project)
+    counts = rows.order_by().values_list("tier", "status").annotate(n=Count("pk"))
+    tiers: dict[str, int] = {}
+    statuses: dict[str, int] = {}
+    for tier, status, n in counts:
+        tiers[tier] = tiers.get(tier, 0) + n
+        statuses[status] = statuses.get(status, 0) + n
+    tags = (
+        Tag.objects.filter(project=project, characters__trashed_at=None)
+        .annotate(n=Count("characters"))
+        .filter(n__gt=0)
+        .order_by("-n", "name")
+    )
+    return Facets(
+        total=sum(tiers.values()),
+        tags=dict(tags.values_list("name", "n")[:TAG_FACETS]),
+        tiers=tiers,
+        statuses=statuses,
+    )
+
+
+def trash(project: Project, *, limit: int = 200) -> list[Character]:
+    rows = Character.objects.filter(project=project).exclude(trashed_at=None).select_related("picture")
+    return list(rows.prefetch_related(_scrubbed()).order_by("-trashed_at")[:limit])
+
+
+def selected(project: Project, ids: list[str]) -> list[Character]:
+    """Characters of the project by id, present or not, in the order of their names; ids that are none are left out."""
+    keys = []
+    for id in ids[:500]:
+        try:
+            keys.append(UUID(id))
+        except ValueError:
+            continue
+    rows = Character.objects.filter(project=project, pk__in=keys).select_related("project", "picture")
+    return list(rows.order_by(Lower("name")))
+
+
+# --------------------------------------------------------------------------------------------------- one character
+def references_of(character: Character) -> list[Reference]:
+    """Those present, newest first."""
+    rows = character.references.present().select_related("asset", "added_by")
+    return list(rows.order_by("-added_at", "-id"))
+
+
+def trashed_references_of(character: Character) -> list[Reference]:
+    """Those removed whose picture still exists, so that they can come back or be erased."""
+    rows = character.references.exclude(trashed_at=None).filter(asset__erased_at=None)
+    return list(rows.select_related("asset", "added_by").order_by("-trashed_at"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    references: int
+    variations: int
+
+
+def counts_of(character: Character) -> Counts:
+    return Counts(references=character.references.present().count(), variations=character.variations.present().count())
+
+
+def active_adapter(character: Character) -> Adapter | None:
+    return Adapter.objects.of("character", character.pk).filter(is_active=True).first()
+
+
+def picked_of(character: Character, *, limit: int = 12) -> list[Variation]:
+    rows = character.variations.present().exclude(picked_at=None).select_related("asset", "picked_by", "batch")
+    return list(rows.order_by("-picked_at")[:limit])
+
+
+def presets_of(project: Project) -> list[Preset]:
+    return list(Preset.objects.present().filter(project=project))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batches:
+    batches: Sequence[VariationBatch] = ()
+    next: str = ""
+
+
+def batches_of(character: Character, *, after: str = "", but: VariationBatch | None = None) -> Batches:
+    """Batches without `but`, newest first, each with at most four pictures as `shown`. Raises as `gallery`."""
+    rows = character.batches.select_related("job", "created_by", "adapter")
+    if but is not None:
+        rows = rows.exclude(pk=but.pk)
+    if after:
+        value, id = _cursor(after, "updated")
+        rows = rows.filter(Q(created_at__lt=value) | Q(created_at=value, id__lt=id))
+    pictures = Variation.objects.present().select_related("asset").order_by(F("score").desc(nulls_last=True), "index")
+    rows = rows.prefetch_related(Prefetch("variations", queryset=pictures[:4], to_attr="shown"))
+    rows = rows.annotate(made=Count("variations", filter=Q(variations__trashed_at=None)))
+    found = list(rows.order_by("-created_at", "-id")[: BATCH_PAGE + 1])
+    more, found = len(found) > BATCH_PAGE, found[:BATCH_PAGE]
+    return Batches(
+        batches=found, next=_as_cursor(found[-1].created_at, found[-1].pk, "updated") if more and found else ""
+    )
+
+
+def latest_batch(character: Character) -> VariationBatch | None:
+    rows = character.batches.select_related("job", "created_by", "adapter", "character__project")
+    return rows.order_by("-created_at", "-id").first()
+
+
+def variations_of(batch: VariationBatch) -> dict[int, Variation]:
+    """Place in the batch -> picture, those in the trash too."""
+    return {v.index: v for v in batch.variations.select_related("asset", "picked_by")}
+
+
+def neighbours_of(variation: Variation) -> tuple[Variation | None, Variation | None]:
+    """The pictures before and after it in its batch."""
+    rows = Variation.objects.present().filter(batch_id=variation.batch_id)
+    before = rows.filter(index__lt=variation.index).order_by("-index").first()
+    after = rows.filter(index__gt=variation.index).order_by("index").first()
+    return before, after

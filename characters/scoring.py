@@ -1,0 +1,103 @@
+"""Is it still the same person? Measured by an encoder the generator was not conditioned on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from characters.checks import PROFILE_DEGREES, main_face
+from characters.models import Character
+from gpu_worker import calibration
+from gpu_worker.contracts import Face, Looked
+from gpu_worker.models import Reading
+from gpu_worker.packs import Pack
+
+ENCODER = "scoring"
+SMALLEST_FACE = 20
+"""Pixels on the short side of a face below which a score would say more about the scaling than about the person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    value: float | None
+    """0-100."""
+    cosine: float | None
+    reason: str
+    """Why there is no value; empty when there is one."""
+    against: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What a character's pictures are measured against."""
+
+    embeddings: Sequence[Sequence[float]]
+    is_held_out: bool
+    references: Sequence[str] = ()
+    """Their ids."""
+
+
+def truth_of(character: Character, pack: Pack) -> Truth:
+    """The held-out references; where there are none yet, all usable ones, and it says so."""
+    usable = list(character.references.usable().select_related("asset").order_by("added_at"))
+    held_out = [r for r in usable if r.is_held_out]
+    seen = readings([r.asset_id for r in held_out or usable], pack)
+    faces = [(r, f) for r in held_out or usable if (s := seen.get(r.asset_id)) and (f := main_face(s))]
+    return Truth(
+        embeddings=[f.embeddings[ENCODER] for _, f in faces],
+        is_held_out=bool(held_out),
+        references=[str(r.pk) for r, _ in faces],
+    )
+
+
+def readings(asset_ids: Sequence[Any], pack: Pack) -> dict[Any, Looked]:
+    """What the pack saw in pictures: asset id -> reading, for those that were looked at."""
+    rows = Reading.objects.filter(asset_id__in=asset_ids, pack=pack.name, pack_version=pack.version)
+    return {asset: _looked(seen) for asset, seen in rows.values_list("asset_id", "seen")}
+
+
+def _looked(seen: dict[str, Any]) -> Looked:
+    """A reading was checked when it was written: thousands of numbers are not checked again at each page."""
+    return Looked(**{**seen, "faces": tuple(Face(**face) for face in seen["faces"])})
+
+
+def score(seen: Looked | None, truth: Truth, pack: Pack) -> Score:
+    """Score the largest face of a picture. Without a face that can be measured there is a reason instead of a number:
+    a missing face is not a low score."""
+    against = {
+        "held_out": truth.is_held_out,
+        "references": len(truth.embeddings),
+        "reference_ids": list(truth.references),
+        "encoder": ENCODER,
+        "pack": pack.name,
+        "pack_version": pack.version,
+    }
+    reason = _why_not(seen, truth)
+    if reason or seen is None:
+        return Score(value=None, cosine=None, reason=reason, against=against)
+    mine = np.array(seen.faces[0].embeddings[ENCODER])
+    cosine = float(np.mean(np.array(truth.embeddings) @ mine))
+    quantiles = pack.quantiles(ENCODER)
+    against["false_match_rate"] = calibration.false_match_rate(cosine, quantiles)
+    return Score(
+        value=round(calibration.score(cosine, quantiles), 1), cosine=round(cosine, 4), reason="", against=against
+    )
+
+
+def _why_not(seen: Looked | None, truth: Truth) -> str:
+    if not truth.embeddings:
+        return "no references to compare with"
+    if seen is None:
+        return "not looked at"
+    face = main_face(seen)
+    if face is None:
+        return "no face found"
+    if abs(face.yaw) > PROFILE_DEGREES:
+        return "profile view"
+    left, top, right, bottom = face.box
+    if min(right - left, bottom - top) < SMALLEST_FACE:
+        return "face too small"
+    return ""

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from characters.views import compare, detail, gallery, references, variations
+
+app_name = "characters"
+
+_all = "projects/<slug:project>/characters/"
+_one = _all + "<uuid:pk>/"
+_reference = _one + "references/<uuid:reference_id>/"
+_batch = _all + "batches/<uuid:batch_id>/"
+_variation = _all + "variations/<uuid:variation_id>/"
+_preset = _all + "presets/<int:preset_id>/"
+
+urlpatterns = [
+    # /projects/<slug>/characters/
+    path(_all, gallery.gallery, name="gallery"),
+    path(_all + "new/", gallery.create, name="create"),
+    path(_all + "trash/", gallery.trash, name="trash"),
+    path(_all + "selected/trash/", gallery.trash_selected, name="trash_selected"),
+    path(_all + "selected/restore/", gallery.restore_selected, name="restore_selected"),
+    path(_all + "selected/tag/", gallery.tag_selected, name="tag_selected"),
+    path(_all + "selected/train/", gallery.train_selected, name="train_selected"),
+    # /projects/<slug>/characters/compare/?item=...&item=...
+    path(_all + "compare/", compare.compare, name="compare"),
+    # /projects/<slug>/characters/<uuid>/
+    path(_one, detail.overview, name="detail"),
+    path(_one + "edit/", detail.edit, name="edit"),
+    path(_one + "trash/", detail.trash, name="character_trash"),
+    path(_one + "restore/", detail.restore, name="character_restore"),
+    path(_one + "prompt/", detail.base_prompt, name="base_prompt"),
+    # /projects/<slug>/characters/<uuid>/tab/<name>/: tabs of the apps above, from the wiring's slots
+    path(_one + "tab/<slug:name>/", detail.tab, name="tab"),
+    # /projects/<slug>/characters/<uuid>/references/
+    path(_one + "references/", references.references, name="references"),
+    path(_one + "references/summary/", references.summary, name="references_summary"),
+    path(_one + "references/check/", references.check, name="references_check"),
+    path(_reference + "trash/", references.trash, name="reference_trash"),
+    path(_reference + "restore/", references.restore, name="reference_restore"),
+    path(_reference + "erase/", references.erase, name="reference_erase"),
+    # /projects/<slug>/characters/<uuid>/variations/
+    path(_one + "variations/", variations.variations, name="variations"),
+    path(_one + "variations/estimate/", variations.estimate, name="estimate"),
+    path(_one + "variations/presets/", variations.preset_save, name="preset_save"),
+    path(_preset + "trash/", variations.preset_trash, name="preset_trash"),
+    path(_preset + "restore/", variations.preset_restore, name="preset_restore"),
+    # /projects/<slug>/characters/batches/<uuid>/
+    path(_batch + "progress/", variations.batch_progress, name="batch_progress"),
+    path(_batch + "cancel/", variations.batch_cancel, name="batch_cancel"),
+    path(_batch + "retry/", variations.batch_retry, name="batch_retry"),
+    # /projects/<slug>/characters/variations/<uuid>/
+    path(_variation, variations.variation, name="variation"),
+    path(_variation + "pick/", variations.pick, name="variation_pick"),
+    path(_variation + "unpick/", variations.unpick, name="variation_unpick"),
+    path(_variation + "trash/", variations.trash, name="variation_trash"),
+    path(_variation + "restore/", variations.restore, name="variation_restore"),
+]

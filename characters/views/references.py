@@ -1,0 +1,162 @@
+"""The references of a character: uploading, what the checks found, removing and erasing."""
+
+from __future__ import annotations
+
+from typing import IO, Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from assets import actions as assets
+from assets.errors import IntakeError
+from assets.folders import character_folder
+from assets.names import clean_name
+from characters import actions, derivations, fragments, queries
+from characters.models import Character, Reference
+from characters.views.answers import done, find_character, find_reference, go, with_toast
+from characters.views.detail import frame
+from collaboration.permissions import Verb, verbs_of
+from collaboration.requests import AuthenticatedRequest
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def references(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
+    """GET: the tab. POST: take pictures in, from the field `files`.
+
+    For htmx the answer holds the row of each file: 201 when one was taken, 422 when none was.
+    """
+    if request.method == "POST":
+        return _upload(request, find_character(request, project, pk, Verb.UPLOAD))
+    character = find_character(request, project, pk)
+    context = frame(request, character, "references")
+    rows, audience = queries.references_of(character), context["audience"]
+    context |= {
+        "rows": [fragments.reference(r, audience, slug=project) for r in rows],
+        "removed": [fragments.reference(r, audience, slug=project) for r in queries.trashed_references_of(character)],
+        "summary": fragments.references_summary(character, rows, audience),
+        "upload_url": reverse("characters:references", args=[project, pk]),
+    }
+    return render(request, "characters/references.html", context)
+
+
+def _upload(request: AuthenticatedRequest, character: Character) -> HttpResponse:
+    project = character.project
+    taken, refused = [], []
+    for file in request.FILES.getlist("files"):
+        name = clean_name(file.name or "")
+        try:
+            prepared = assets.prepare_picture(
+                project=project,
+                file=cast("IO[Any]", file.file),
+                name=name,
+                folder=character_folder(character.name, "references"),
+            )
+            asset = assets.record(prepared, actor=request.user)
+        except IntakeError as error:
+            refused.append({"name": name, "sentence": error.sentence})
+        else:
+            taken += actions.add_references(character=character, assets=[asset], actor=request.user)
+    if not taken and not refused:
+        refused.append({"name": "", "sentence": "No file arrived. Choose one or more pictures."})
+    if request.htmx:
+        audience = verbs_of(request.user, project)
+        context = {
+            "rows": [fragments.reference(r, audience, slug=project.slug) for r in taken],
+            "refused": refused,
+        }
+        return render(request, "characters/_uploaded.html", context, status=201 if taken else 422)
+    for row in refused:
+        messages.error(request, f"{row['name'] or 'Upload'}: {row['sentence']}")
+    if taken:
+        count = "One picture is" if len(taken) == 1 else f"{len(taken)} pictures are"
+        messages.success(request, f"{count} here and being checked.")
+    return go(request, reverse("characters:references", args=[project.slug, character.pk]))
+
+
+@require_safe
+@login_required
+def summary(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
+    """The summary, and with it the rows named in `?watched=` that have their answer by now."""
+    character = find_character(request, project, pk)
+    audience = verbs_of(request.user, character.project)
+    rows = queries.references_of(character)
+    watched = set(filter(None, request.GET.get("watched", "").split(",")))
+    answered = [r for r in rows if str(r.pk) in watched and r.verdict != Reference.CHECKING]
+    # One answer may change what is said of the others: who is held out, who is a duplicate or somebody else.
+    changed = rows if answered else []
+    context = {
+        "summary": fragments.references_summary(character, rows, audience),
+        "changed": [fragments.reference(r, audience, slug=project) for r in changed],
+    }
+    if changed or not watched:
+        context |= frame(request, character, "references") | {"head": True}
+    return render(request, "characters/_references_news.html", context)
+
+
+@require_POST
+@login_required
+def check(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
+    character = find_character(request, project, pk, Verb.UPLOAD)
+    count = actions.check_again(character=character, actor=request.user)
+    words = f"{count} being checked again." if count else "All references were judged anew."
+    return done(request, reverse("characters:references", args=[project, pk]), words)
+
+
+# ----------------------------------------------------------------------------------------- removing and erasing
+def _after(request: AuthenticatedRequest, reference: Reference, text: str, undo_url: str = "") -> HttpResponse:
+    """The row is gone for htmx, which is told that counts have changed; else the tab, anew."""
+    tab = reverse("characters:references", args=[reference.character.project.slug, reference.character_id])
+    if not request.htmx or request.htmx.target != f"reference-{reference.pk}":
+        return done(request, tab, text, undo_url=undo_url)
+    response = with_toast(HttpResponse(), text, undo_url=undo_url)
+    response["HX-Trigger-After-Swap"] = "references:changed"
+    return response
+
+
+@require_POST
+@login_required
+def trash(request: AuthenticatedRequest, project: str, pk: UUID, reference_id: UUID) -> HttpResponse:
+    reference = find_reference(request, project, pk, reference_id, Verb.EDIT)
+    actions.trash_reference(reference=reference, actor=request.user)
+    undo = reverse("characters:reference_restore", args=[project, pk, reference_id])
+    return _after(request, reference, f"{reference.asset.original_name} removed.", undo)
+
+
+@require_POST
+@login_required
+def restore(request: AuthenticatedRequest, project: str, pk: UUID, reference_id: UUID) -> HttpResponse:
+    reference = find_reference(request, project, pk, reference_id, Verb.EDIT)
+    actions.restore_reference(reference=reference, actor=request.user)
+    tab = reverse("characters:references", args=[project, pk])
+    if reference.trashed_at is not None:
+        messages.error(request, "This picture was erased for good and cannot come back.")
+        return go(request, tab)
+    return done(request, tab, f"{reference.asset.original_name} is back.")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def erase(request: AuthenticatedRequest, project: str, pk: UUID, reference_id: UUID) -> HttpResponse:
+    """GET: what was made from it and what becomes of that. POST: erase; the one act here that cannot be undone."""
+    reference = find_reference(request, project, pk, reference_id, Verb.DELETE)
+    tab = reverse("characters:references", args=[project, pk])
+    if request.method == "POST":
+        name = reference.asset.original_name
+        actions.erase_reference(reference=reference, actor=request.user)
+        return done(request, tab, f"{name} was erased for good.")
+    context: dict[str, Any] = {
+        "project": reference.character.project,
+        "character": reference.character,
+        "row": fragments.reference(reference, {Verb.SEE}, slug=project),
+        "picture": fragments.picture(reference.asset, size=640, alt=reference.asset.original_name),
+        "derived": derivations.of(reference),
+        "back_url": tab,
+        "action": reverse("characters:reference_erase", args=[project, pk, reference_id]),
+    }
+    return render(request, "characters/erase.html", context)

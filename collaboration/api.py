@@ -1,0 +1,139 @@
+"""/api/v1: oneself and projects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Q
+from ninja import Router, Status
+from pydantic import Field
+
+from collaboration import actions, permissions
+from collaboration.models import Membership, Project, Studio, User
+from collaboration.rest.auth import ApiRequest
+from collaboration.rest.paging import Cursor, Limit, Page, page
+from collaboration.rest.problems import invalid
+from collaboration.rest.schemas import UUID, Answer, Body, datetime
+from collaboration.verbs import Verb
+
+router = Router(tags=["People and projects"])
+
+
+class StudioOut(Answer):
+    id: UUID
+    name: str = Field(examples=["Northlight"])
+    slug: str = Field(examples=["northlight"])
+    may_start_projects: bool
+
+
+class MeOut(Answer):
+    id: int
+    email: str = Field(examples=["alice@studio.example"])
+    name: str = Field(examples=["Alice Moreau"])
+    scopes: list[Verb] | None = Field(
+        description="What this token may do at most; null in a session, which is not narrowed."
+    )
+    studios: list[StudioOut]
+
+
+class ProjectOut(Answer):
+    id: UUID
+    slug: str = Field(description="Its name in addresses; never changes.", examples=["the-lighthouse"])
+    name: str = Field(examples=["The Lighthouse"])
+    description: str
+    is_commercial: bool = Field(description="Whether only models whose licence allows commercial use are chosen.")
+    studio: str = Field(description="Slug of the studio.", examples=["northlight"])
+    role: str | None = Field(description="Your role; null for an administrator of the studio who is no member.")
+    verbs: list[Verb] = Field(description="What you may do here, narrowed to the scopes of the token.")
+    characters: int = Field(description="Characters that are not in the trash.")
+    created_at: datetime
+
+
+class ProjectPage(Page):
+    items: list[ProjectOut]
+
+
+class ProjectIn(Body):
+    name: str = Field(description="1-120 characters.", examples=["The Lighthouse"])
+    description: str = Field("", description="At most 4,000 characters.")
+    is_commercial: bool = True
+    studio: str = Field("", description="Slug of a studio in which you may start projects; or give `studio_name`.")
+    studio_name: str = Field(
+        "", description="Name of a new studio, which you will administer.", examples=["Northlight"]
+    )
+
+
+def projects_shown(user: User) -> Any:
+    """With everything `project_out` reads."""
+    present = Count("characters", filter=Q(characters__trashed_at=None))
+    return Project.objects.visible_to(user).select_related("studio").annotate(present_characters=present)
+
+
+def project_out(project: Any, user: User, role: str | None) -> ProjectOut:
+    return ProjectOut(
+        id=project.pk,
+        slug=project.slug,
+        name=project.name,
+        description=project.description,
+        is_commercial=project.is_commercial,
+        studio=project.studio.slug,
+        role=role,
+        verbs=[verb for verb in Verb if verb in permissions.verbs_of(user, project)],
+        characters=project.present_characters,
+        created_at=project.created_at,
+    )
+
+
+def _one(project: Project, user: User) -> ProjectOut:
+    role = Membership.objects.filter(project=project, user=user).values_list("role", flat=True).first()
+    return project_out(projects_shown(user).get(pk=project.pk), user, role)
+
+
+@router.get("/me", response=MeOut, summary="Who you are")
+def me(request: ApiRequest) -> MeOut:
+    user = request.auth
+    may_start = set(Studio.objects.open_to(user).values_list("pk", flat=True))
+    studios = Studio.objects.filter(memberships__user=user)
+    scopes = getattr(user, "token_scopes", None)
+    return MeOut(
+        id=user.pk,
+        email=user.email,
+        name=user.display_name,
+        scopes=None if scopes is None else [verb for verb in Verb if verb in scopes],
+        studios=[StudioOut(id=s.pk, name=s.name, slug=s.slug, may_start_projects=s.pk in may_start) for s in studios],
+    )
+
+
+@router.get("/projects", response=ProjectPage, summary="List projects")
+def projects(request: ApiRequest, cursor: Cursor = "", limit: Limit = 50) -> ProjectPage:
+    """Those you can see, by name."""
+    user = request.auth
+    found, following = page(projects_shown(user), order=["name", "id"], cursor=cursor, limit=limit)
+    roles = dict(Membership.objects.filter(user=user).values_list("project_id", "role"))
+    permissions.remember_verbs(user, found)
+    return ProjectPage(items=[project_out(p, user, roles.get(p.pk)) for p in found], next=following)
+
+
+@router.post("/projects", response={201: ProjectOut}, summary="Start a project")
+def create_project(request: ApiRequest, payload: ProjectIn) -> Status:
+    """You become its owner."""
+    user = request.auth
+    permissions.require_scope(user, Verb.CREATE)
+    if payload.studio and payload.studio_name:
+        raise invalid({"studio": ["Give either `studio` or `studio_name`."]})
+    studio = None
+    if payload.studio:
+        studio = Studio.objects.open_to(user).filter(slug=payload.studio).first()
+        if studio is None:
+            raise invalid({"studio": [f"There is no studio {payload.studio} in which you may start projects."]})
+    elif not payload.studio_name:
+        raise invalid({"studio": ["Give `studio`, the slug of one of your studios, or `studio_name` for a new one."]})
+    project = actions.start_project(name=payload.name, actor=user, studio=studio, studio_name=payload.studio_name)
+    rest = {"description": payload.description, "is_commercial": payload.is_commercial}
+    actions.change_project(project=project, actor=user, **rest)
+    return Status(201, _one(project, user))
+
+
+@router.get("/projects/{slug:project}", response=ProjectOut, summary="Show a project")
+def project(request: ApiRequest, project: str) -> ProjectOut:
+    return _one(permissions.access_project(request.auth, project), request.auth)

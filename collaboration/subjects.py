@@ -1,0 +1,64 @@
+"""Subjects: what annotations, votes, revisions and the activity feed are about, without importing those above.
+
+The wiring's table SUBJECTS maps a kind to a `Subject`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from collaboration.wired import entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """How to deal with one kind of subject; `find` returns None for one that is gone."""
+
+    find: Callable[[str], Any | None]
+    url: Callable[[Any], str]
+    title: Callable[[Any], str]
+    snapshot: Callable[[Any], dict[str, Any]] | None = None
+    find_many: Callable[[Sequence[str]], Mapping[str, Any]] | None = None
+    """ids -> those found by id, with one query and with everything that `url` and `title` read. For lists."""
+
+
+def subject(kind: str) -> Subject | None:
+    return entry("SUBJECTS", kind)
+
+
+def url_of(kind: str, id: str) -> str:
+    """Where a subject is shown; empty when it is gone or has no page."""
+    handler = subject(kind)
+    found = handler.find(id) if handler else None
+    return handler.url(found) if handler and found is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    url: str
+    title: str
+
+
+def links(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Link]:
+    """(kind, id) -> where that subject is shown, for those that have a page and still exist.
+
+    One query for each kind that has `find_many`; one for each subject of the others.
+    """
+    by_kind: dict[str, set[str]] = {}
+    for kind, id in pairs:
+        by_kind.setdefault(kind, set()).add(id)
+    found = {}
+    for kind, ids in by_kind.items():
+        handler = subject(kind)
+        if handler is None:
+            continue
+        if handler.find_many is not None:
+            rows = handler.find_many(sorted(ids))
+        else:
+            rows = {id: row for id in sorted(ids) if (row := handler.find(id)) is not None}
+        for id, row in rows.items():
+            if url := handler.url(row):
+                found[kind, id] = Link(url, handler.title(row))
+    return found

@@ -1,0 +1,34 @@
+"""The only module that knows everyone: dotted paths by which those below reach those above.
+
+A system check (`config/checks.py`) imports every entry.
+"""
+
+from __future__ import annotations
+
+SUBJECTS = {
+    "project": "collaboration.projects.SUBJECT",
+    "scene": "collaboration.projects.SCENE",
+    "shot": "collaboration.projects.SHOT",
+    "character": "characters.subjects.CHARACTER",
+}
+"""Subject kind -> `collaboration.subjects.Subject`."""
+
+JOB_KINDS = {
+    "reference.look": "characters.jobs.LOOK_AT_REFERENCES",
+    "variation.generate": "characters.jobs.GENERATE_VARIATIONS",
+    "training.train": "training.jobs.TRAIN",
+}
+"""Job kind -> `gpu_worker.kinds.JobKind`."""
+
+SLOTS = {
+    "character.tabs": ["training.fragments.CHARACTER_TAB"],
+}
+"""Place on a page -> fragments of the apps above it."""
+
+SCHEDULES = {
+    "jobs.sweep": ("gpu_worker.sweeper.sweep", 5),
+    "workers.forget": ("gpu_worker.execution.forget_old_workers", 3600),
+    "idempotency.purge": ("collaboration.idempotency.purge_old", 3600),
+    "assets.sweep": ("assets.actions.sweep_orphans", 86_400),
+}
+"""Name -> (what to call, every so many seconds)."""

@@ -1,0 +1,223 @@
+"""Stage `encoders`: two identity encoders on crops aligned as insightface does it.
+
+`conditioning` feeds the generator, `scoring` only measures: other people, another width, another seed. ArcFace (Deng et
+al. 2019, arXiv 1801.07698, eq. 3) over the training people, plus a regression of the renderer's identity parameters,
+which makes the embedding carry over to unseen people after few epochs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from . import splits
+from .codec import to_tensor
+from .data import CROP, Pixels
+from .renderer import Identity, identity
+from .renderer.identity import AGES, BEARDS, GLASSES, NOSES, STYLES
+from .splits import Split
+
+SIZE = 512
+"""Length of an embedding."""
+WIDTHS = {"conditioning": 30, "scoring": 26}
+SEEDS = {"conditioning": 101, "scoring": 202}
+_OPTIONS = {"age": AGES, "glasses": GLASSES, "beard": BEARDS, "nose": NOSES, "hair_style": STYLES}
+Log = Callable[[str], None]
+
+
+class Block(nn.Module):
+    def __init__(self, inner: int, outer: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inner),
+            nn.Conv2d(inner, outer, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outer),
+            nn.PReLU(outer),
+            nn.Conv2d(outer, outer, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outer),
+        )
+        same = inner == outer and stride == 1
+        self.skip: nn.Module = nn.Identity()
+        if not same:
+            self.skip = nn.Sequential(nn.Conv2d(inner, outer, 1, stride, bias=False), nn.BatchNorm2d(outer))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.body(x) + self.skip(x)
+        return out
+
+
+class Encoder(nn.Module):
+    """Aligned crop, float [N, 3, 112, 112] in [-1, 1] -> embedding [N, 512], not normalised."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        sizes = [width, 2 * width, 4 * width, 6 * width]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 4, 3, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)]
+        for k, (inner, outer) in enumerate(zip([width, *sizes[:-1]], sizes, strict=True)):
+            layers.append(Block(inner, outer, 2 if k else 1))  # strides in the first convolution save the most
+        self.trunk = nn.Sequential(*layers, nn.BatchNorm2d(sizes[-1]))
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(sizes[-1] * 16, SIZE), nn.BatchNorm1d(SIZE))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.trunk(x))
+        return out
+
+
+def parameters_of(person: Identity) -> list[float]:
+    """Everything that makes a person, as numbers: what an embedding should allow to be read back."""
+    out: list[float] = []
+    for field in dataclasses.fields(person):
+        value = getattr(person, field.name)
+        if field.name in _OPTIONS:
+            out += [float(value == option) for option in _OPTIONS[field.name]]
+        elif field.name == "mole":
+            out.append(float(value is not None))
+        elif field.name in ("skin", "hair", "eye"):
+            out += [c / 255 for c in value]
+        elif field.name not in ("seed", "freckle_seed") and isinstance(value, bool | int | float):
+            out.append(float(value))
+    return out
+
+
+def train(work: Path, name: str, *, minutes: float, batch: int = 64, rate: float = 2e-3, log: Log = print) -> None:
+    """Learn one encoder; writes `encoder_<name>.pt` and, along the way, a checkpoint."""
+    path, checkpoint = work / f"encoder_{name}.pt", work / f"encoder_{name}.ckpt"
+    if path.exists():
+        return
+    split = {"conditioning": splits.CONDITIONING, "scoring": splits.SCORING}[name]
+    torch.manual_seed(SEEDS[name])
+    rng = np.random.default_rng(SEEDS[name])
+    images = np.load(work / f"{split.name}.npy", mmap_mode="r")
+    target = torch.tensor([parameters_of(identity(seed)) for seed in split.seeds()])
+    target = (target - target.mean(0)) / (target.std(0) + 1e-4)
+    model: Any = nn.ModuleDict({"encoder": Encoder(WIDTHS[name]), "regression": nn.Linear(SIZE, target.shape[1])})
+    model.to(memory_format=torch.channels_last)
+    centres = nn.Parameter(F.normalize(torch.randn(split.identities, SIZE), dim=1))
+    learned = [*model.parameters(), centres]
+    optimiser = torch.optim.AdamW(learned, lr=rate, weight_decay=5e-3, fused=True)
+    step, spent = 0, 0.0
+    if checkpoint.exists():
+        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        centres.data.copy_(state["centres"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent = state["step"], state["spent"]
+        rng = np.random.default_rng(SEEDS[name] + step)
+    started, saved, order = time.monotonic() - spent, spent, rng.permutation(len(images))
+    while (done := (time.monotonic() - started) / (60 * minutes)) < 1:
+        if len(order) < batch:
+            order = rng.permutation(len(images))
+        index, order = np.sort(order[:batch]), order[batch:]
+        x, label = disturb(to_tensor(images[index]), rng), torch.from_numpy(index // split.pictures)
+        model.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = model["encoder"](x.contiguous(memory_format=torch.channels_last))
+        out = out.float()
+        cosine = F.normalize(out, dim=1) @ F.normalize(centres, dim=1).T
+        margin, angle = 0.3 * min(1, done * 3), torch.acos(cosine.clamp(-1 + 1e-6, 1 - 1e-6))
+        target_logit = torch.cos((angle + margin).clamp(max=math.pi))
+        arcface = F.cross_entropy(
+            32 * torch.where(F.one_hot(label, split.identities).bool(), target_logit, cosine), label
+        )
+        regression = F.mse_loss(model["regression"](out), target[label])
+        optimiser.zero_grad()
+        (arcface + 10 * regression).backward()
+        for group in optimiser.param_groups:
+            group["lr"] = rate * min(1, (step + 1) / 100) * (0.5 * (1 + math.cos(math.pi * done)) + 0.01)
+        optimiser.step()
+        step += 1
+        if step % 100 == 0:
+            pace = step * batch / (time.monotonic() - started)
+            losses = f"ArcFace {arcface.item():.2f}, regression {regression.item():.3f}"
+            log(f"{name}: step {step}, {pace:.0f} crops/s, {losses}")
+        if time.monotonic() - started - saved > 120:
+            saved = time.monotonic() - started
+            state = {"model": model.state_dict(), "centres": centres.data, "optimiser": optimiser.state_dict()}
+            torch.save({**state, "step": step, "spent": saved}, checkpoint)
+    torch.save({"encoder": model["encoder"].state_dict(), "width": WIDTHS[name], "step": step}, path)
+    log(f"{name}: finished after {step} steps of {batch}")
+
+
+def disturb(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """What crops of generated pictures suffer: low resolution, blur, tints, noise, small misalignment, occlusion."""
+    count = len(x)
+    angle, zoom = (torch.rand(count) * 2 - 1) * 0.05, 1 + (torch.rand(count) * 2 - 1) * 0.05
+    shift = (torch.rand(2, count) * 2 - 1) * 0.04
+    theta = torch.stack(
+        [
+            torch.stack([torch.cos(angle) * zoom, -torch.sin(angle) * zoom, shift[0]], 1),
+            torch.stack([torch.sin(angle) * zoom, torch.cos(angle) * zoom, shift[1]], 1),
+        ],
+        1,
+    )
+    grid = F.affine_grid(theta, [count, 3, CROP, CROP], align_corners=False)
+    if rng.random() < 0.7:
+        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    if rng.random() < 0.5:
+        small = int(rng.integers(40, 100))
+        x = F.interpolate(F.interpolate(x, size=small, mode="area"), size=CROP, mode="bilinear")
+    if rng.random() < 0.5:
+        x = (x + 1) * (torch.rand(count, 3, 1, 1) * 0.3 + 0.85) - 1
+    if rng.random() < 0.35:
+        x = x + torch.randn_like(x) * 0.1 * rng.random()
+    if rng.random() < 0.2:
+        top, left = (int(v) for v in rng.integers(0, 80, 2))
+        x = x.clone()
+        x[:, :, top : top + 28, left : left + 28] = 0
+    return x
+
+
+def load(work: Path, name: str) -> Encoder:
+    state = torch.load(work / f"encoder_{name}.pt", weights_only=True)
+    encoder = Encoder(state["width"])
+    encoder.load_state_dict(state["encoder"])
+    return encoder.eval()
+
+
+@torch.no_grad()
+def embed(encoder: Encoder, crops: Pixels, batch: int = 200) -> torch.Tensor:
+    """uint8 [N, 112, 112, 3] -> unit embeddings [N, 512]."""
+    parts = [F.normalize(encoder(to_tensor(crops[k : k + batch])), dim=1) for k in range(0, len(crops), batch)]
+    return torch.cat(parts)
+
+
+def verification(embeddings: torch.Tensor, per: int) -> dict[str, float]:
+    """Equal error rate, true-match rates at fixed false-match rates and their thresholds, and mean cosines, from all
+    pairs of `embeddings` [N, 512], which are ordered by person, `per` pictures each."""
+    who = torch.arange(len(embeddings)) // per
+    pairs = torch.triu_indices(len(who), len(who), 1)
+    cosine, same = (embeddings @ embeddings.T)[pairs[0], pairs[1]], who[pairs[0]] == who[pairs[1]]
+    genuine, impostor = cosine[same].sort().values, cosine[~same].sort().values
+    out = {}
+    for rate in (1e-2, 1e-3):
+        threshold = impostor[int((1 - rate) * len(impostor))]
+        out[f"threshold at {rate:g}"] = round(float(threshold), 3)
+        out[f"true matches at {rate:g}"] = round(float((genuine >= threshold).float().mean()), 4)
+    steps = torch.linspace(-0.5, 1, 1500)
+    false_match = 1 - torch.searchsorted(impostor, steps) / len(impostor)
+    false_reject = torch.searchsorted(genuine, steps) / len(genuine)
+    k = int((false_match - false_reject).abs().argmin())
+    out["equal error rate"] = round(float(false_match[k] + false_reject[k]) / 2, 4)
+    out["same person"], out["different people"] = round(float(genuine.mean()), 3), round(float(impostor.mean()), 3)
+    return out
+
+
+def test_crops(work: Path, split: Split, people: int) -> Pixels:
+    """Exactly aligned crops of the first people of a portrait split."""
+    from .data import aligned, scene_of
+    from .renderer import face_geometry
+
+    images, out = np.load(work / f"{split.name}.npy", mmap_mode="r"), []
+    for k in range(people * split.pictures):
+        points = np.array(face_geometry(*scene_of(split, k), images.shape[1]).keypoints)
+        out.append(aligned(images[k], points))
+    return np.stack(out)

@@ -1,0 +1,63 @@
+"""ONNX files that insightface loads: encoders and the detector, with weights stored as float16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+
+from .data import CROP
+from .detector import STRIDES, Detector, Exported
+from .encoders import Encoder
+
+OPSET = 17
+
+
+def write_encoder(encoder: Encoder, path: Path) -> None:
+    """Input `input` [N, 3, 112, 112] RGB in [-1, 1], output `embedding` [N, 512]."""
+    torch.onnx.export(
+        encoder.eval(),
+        (torch.zeros(1, 3, CROP, CROP),),
+        str(path),
+        input_names=["input"],
+        output_names=["embedding"],
+        dynamic_axes={"input": {0: "batch"}, "embedding": {0: "batch"}},
+        dynamo=False,
+        opset_version=OPSET,
+    )
+    _store_halves(path)
+
+
+def write_detector(detector: Detector, path: Path) -> None:
+    """Input `input` [1, 3, height, width], RGB, (value - 127.5) / 128; nine outputs in insightface's SCRFD order."""
+    names = [f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES]
+    torch.onnx.export(
+        Exported(detector).eval(),
+        (torch.zeros(1, 3, 320, 320),),
+        str(path),
+        input_names=["input"],
+        output_names=names,
+        dynamic_axes={"input": {2: "height", 3: "width"}, **{name: {0: f"cells_{name}"} for name in names}},
+        dynamo=False,
+        opset_version=OPSET,
+    )
+    _store_halves(path)
+
+
+def _store_halves(path: Path) -> None:
+    """Store large weights as float16 with a cast to float32: half the size, the same float32 arithmetic."""
+    model = onnx.load(str(path))
+    casts = []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype == np.float32 and values.size > 512:
+            name = weight.name
+            weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    for k, cast in enumerate(casts):
+        model.graph.node.insert(k, cast)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))

@@ -1,0 +1,109 @@
+"""The word-level text encoder: tokenizer, model, and the captions the generator is trained on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+from .renderer import PLACEHOLDER, Identity, Scene, scene_words, traits_in_words, vocabulary
+from .renderer.words import SYNONYMS
+
+MAX_TOKENS = 48
+WIDTH = 128
+PAD, BEGIN, END = "[PAD]", "[BOS]", "[EOS]"
+
+
+def token_ids() -> dict[str, int]:
+    return {PAD: 0, BEGIN: 1, END: 2, **{word: k + 3 for k, word in enumerate(vocabulary())}}
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """Lower case, one token a word; unknown words become padding, which says nothing."""
+    core = Tokenizer(models.WordLevel(token_ids(), unk_token=PAD))
+    core.normalizer = normalizers.Lowercase()
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^a-z\-]+"), "removed")
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A {END}", special_tokens=[(BEGIN, 1), (END, 2)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        bos_token=BEGIN,
+        eos_token=END,
+        unk_token=PAD,
+        model_max_length=MAX_TOKENS,
+    )
+
+
+def text_model() -> CLIPTextModel:
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(token_ids()),
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=MAX_TOKENS,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
+    )
+
+
+class Tokens:
+    """The same ids as `tokenizer` gives, fast enough for a training loop."""
+
+    def __init__(self) -> None:
+        self.ids = token_ids()
+
+    def __call__(self, captions: list[str]) -> torch.Tensor:
+        """Token ids, int64 [N, MAX_TOKENS]."""
+        out = torch.zeros(len(captions), MAX_TOKENS, dtype=torch.long)
+        for k, caption in enumerate(captions):
+            found = [self.ids.get(word, 0) for word in re.findall(r"[a-z\-]+", caption.lower())]
+            row = [1, *found[: MAX_TOKENS - 2], 2]
+            out[k, : len(row)] = torch.tensor(row)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The parts of one picture's captions."""
+
+    noun: str
+    age: str
+    traits: tuple[str, ...]
+    scene: tuple[str, ...]
+
+    @classmethod
+    def of(cls, person: Identity, scene: Scene) -> Wording:
+        return cls(person.noun, person.age, tuple(traits_in_words(person)), tuple(scene_words(scene)))
+
+    def caption(self, rng: np.random.Generator, *, traits: bool) -> str:
+        """A caption as people might write it: parts left out, in another order, in other words."""
+        noun = self.noun if rng.random() < 0.85 else "person"
+        if rng.random() < 0.06:
+            noun = f"{PLACEHOLDER} {noun}"
+        head = "picture" if rng.random() < 0.08 else "portrait"
+        head = f"{head} of a {self.age} {noun}" if traits and rng.random() < 0.9 else f"{head} of a {noun}"
+        kept = [trait for trait in self.traits if rng.random() < 0.85] if traits else []
+        if kept and rng.random() < 0.7:
+            head, kept = f"{head} with {kept[0]}", kept[1:]
+        scene = [self._reworded(part, rng) for part in self.scene if rng.random() < 0.93]
+        if rng.random() < 0.25:
+            scene = [scene[k] for k in rng.permutation(len(scene))]
+        return ", ".join([head, *kept, *scene])
+
+    @staticmethod
+    def _reworded(part: str, rng: np.random.Generator) -> str:
+        if part in SYNONYMS and rng.random() < 0.15:
+            return SYNONYMS[part]
+        if part.endswith(" background") and rng.random() < 0.1:
+            return f"in the {part.removesuffix(' background')}"
+        return part

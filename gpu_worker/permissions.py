@@ -1,0 +1,26 @@
+"""Fetch and authorise in one verb."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404
+
+from collaboration.models import User
+from collaboration.permissions import Verb, require
+from gpu_worker.models import Job
+
+VERBS = {"reference": Verb.UPLOAD, "variation": Verb.GENERATE, "training": Verb.TRAIN}
+"""First part of a job's kind -> what one must be allowed to do to start such a job, and so to stop it."""
+
+
+def access_job(user: User, job_id: UUID, *, verb: Verb | None = Verb.SEE) -> Job:
+    """Return the job with its project and who started it. `verb` None: the one that starting it takes.
+
+    Raises Http404 to strangers, who must not learn that it exists, and PermissionDenied to members without the verb.
+    """
+    job = Job.objects.select_related("project__studio", "created_by").filter(pk=job_id).first()
+    if job is None:
+        raise Http404
+    require(user, verb or VERBS.get(job.kind.partition(".")[0], Verb.GENERATE), job.project)
+    return job

@@ -1,0 +1,71 @@
+"""Reads that assemble what pages show about jobs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.utils import timezone
+
+from collaboration.models import Project, User
+from gpu_worker import fairness
+from gpu_worker.models import Job, Worker
+
+
+def live_workers() -> list[Worker]:
+    recently = timezone.now() - timedelta(seconds=2 * settings.JOB_LEASE_SECONDS)
+    return list(Worker.objects.filter(stopped_at=None, beat_at__gt=recently).order_by("lane"))
+
+
+def forecast(also: fairness.Waiting | None = None) -> dict[UUID, tuple[int, float]]:
+    """Return waiting job id -> (position from 1, seconds until it starts), from the same ordering as the claim.
+
+    Lanes are filled in that order; a running job frees its lane when its own estimate is over. `also`: a GPU job that
+    is not there yet, as if it had just been enqueued.
+    """
+    places: dict[UUID, tuple[int, float]] = {}
+    workers = live_workers()
+    for queues in ([Job.CPU], list(Job.GPU_QUEUES)):
+        running = list(Job.objects.filter(state=Job.RUNNING, queue__in=queues))
+        lanes = max(1, sum(1 for w in workers if set(w.queues) & set(queues)))
+        free_at = sorted([seconds_left(j) for j in running] + [0.0] * max(0, lanes - len(running)))[:lanes]
+        more = [also] if also and queues != [Job.CPU] else []
+        for position, job in enumerate(fairness.queue_order(queues, more), 1):
+            start = free_at.pop(0)
+            places[job.id] = (position, start)
+            free_at.append(start + job.cost)
+            free_at.sort()
+    return places
+
+
+def start_of_another(queue: str, project: Project, user: User, seconds: float) -> float | None:
+    """Seconds until a long GPU job of `seconds` would start if it were enqueued now; None while no worker serves it."""
+    if not any(queue in worker.queues for worker in live_workers()):
+        return None
+    another = fairness.Waiting(
+        id=uuid4(),
+        studio=f"studio:{project.studio_id}",
+        user=f"user:{project.studio_id}:{user.pk}",
+        priority=1,
+        cost=seconds,
+        created_at=timezone.now(),
+        is_short=False,
+        yielded_at=None,
+    )
+    return forecast(another)[another.id][1]
+
+
+def seconds_left(job: Job) -> float:
+    """From its own pace when it has one, else from the estimate and the time since its claim."""
+    if (left := job.seconds_left) is not None:
+        return left
+    since = (timezone.now() - job.claimed_at).total_seconds() if job.claimed_at else 0.0
+    return max(1.0, job.estimated_seconds - job.busy_seconds - since)
+
+
+def pulse(project: Any) -> dict[str, int]:
+    """How many jobs of the project run and wait: the queue's pulse in the top bar."""
+    states = list(project.jobs.filter(state__in=[Job.RUNNING, Job.WAITING]).values_list("state", flat=True))
+    return {"running": states.count(Job.RUNNING), "waiting": states.count(Job.WAITING)}

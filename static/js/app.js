@@ -1,0 +1,44 @@
+// The entry: one small module per behaviour. Each works when its element exists and leaves the page alone otherwise.
+import * as compare from "./compare.js";
+import * as copy from "./copy.js";
+import * as dialog from "./dialog.js";
+import * as draft from "./draft.js";
+import * as fill from "./fill.js";
+import * as idempotency from "./idempotency.js";
+import * as keys from "./keys.js";
+import * as menu from "./menu.js";
+import * as poll from "./poll.js";
+import * as scrub from "./scrub.js";
+import * as select from "./select.js";
+import * as surround from "./surround.js";
+import * as swap from "./swap.js";
+import * as time from "./time.js";
+import * as toast from "./toast.js";
+import * as upload from "./upload.js";
+
+const modules = [
+  idempotency,
+  swap,
+  toast,
+  dialog,
+  menu,
+  surround,
+  select,
+  keys,
+  compare,
+  copy,
+  upload,
+  poll,
+  time,
+  draft,
+  fill,
+  scrub,
+];
+
+// `start` listens on the document, once; `mount` looks at elements that are new in the page.
+for (const module of modules) module.start?.();
+for (const module of modules) module.mount?.(document.body);
+document.addEventListener("htmx:load", (event) => {
+  if (event.detail.elt === document.body) return;
+  for (const module of modules) module.mount?.(event.detail.elt);
+});

@@ -1,0 +1,72 @@
+// An element with data-refresh-url and data-refresh-seconds asks for itself again while the page is looked at. It stops when the
+// server answers 286, or when what arrives has no data-refresh-url or carries data-done. Nothing is replaced under
+// somebody's hands: while a field inside is being edited or a menu is open, it waits.
+const timers = new WeakMap();
+let ending = null; // the address of a region whose last version is being swapped in
+
+function inUse(element) {
+  const active = document.activeElement;
+  const editing =
+    element.contains(active) &&
+    active.matches("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  return editing || element.querySelector("details[data-menu][open], dialog[open]") !== null;
+}
+
+function arm(element, failures = 0) {
+  clearTimeout(timers.get(element));
+  if (!element.dataset.refreshUrl || element.hasAttribute("data-done")) return;
+  if (element.dataset.refreshUrl === ending) {
+    ending = null;
+    element.dataset.done = "";
+    return;
+  }
+  const seconds = Number(element.dataset.refreshSeconds) || 5;
+  // A server in trouble is asked less and less often, up to once a minute.
+  const wait = Math.min(60, seconds * 2 ** failures) * 1000;
+  timers.set(
+    element,
+    setTimeout(() => refresh(element, failures), wait),
+  );
+}
+
+function refresh(element, failures) {
+  if (!element.isConnected) return;
+  if (document.hidden || inUse(element)) return void arm(element, failures);
+  let status = 0;
+  const onDone = (event) => {
+    if (event.detail.requestConfig?.elt === element) status = event.detail.xhr?.status ?? 0;
+  };
+  document.addEventListener("htmx:afterRequest", onDone);
+  window.htmx
+    .ajax("GET", element.dataset.refreshUrl, {
+      source: element,
+      target: element,
+      swap: element.dataset.refreshSwap || "outerHTML",
+    })
+    .catch(() => undefined)
+    .finally(() => {
+      document.removeEventListener("htmx:afterRequest", onDone);
+      if (!element.isConnected || status === 286) return;
+      arm(element, status >= 200 && status < 400 ? 0 : failures + 1);
+    });
+}
+
+function elements(root) {
+  return root.matches?.("[data-refresh-url]")
+    ? [root, ...root.querySelectorAll("[data-refresh-url]")]
+    : [...root.querySelectorAll("[data-refresh-url]")];
+}
+
+export function start() {
+  document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    const asking = detail.requestConfig.elt.dataset?.refreshUrl;
+    if (asking) ending = detail.xhr.status === 286 ? asking : null;
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) for (const element of elements(document.body)) if (timers.has(element)) refresh(element, 0);
+  });
+}
+
+export function mount(root) {
+  if (window.htmx) for (const element of elements(root)) arm(element);
+}

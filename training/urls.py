@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from django.urls import path
+
+from training import views
+
+app_name = "training"
+
+_runs = "projects/<slug:project>/training/"
+_run = _runs + "<uuid:run_id>/"
+_character = "projects/<slug:project>/characters/<uuid:character_id>/"
+_adapter = "projects/<slug:project>/adapters/<uuid:adapter_id>/"
+
+urlpatterns = [
+    # /projects/<slug>/training/
+    path(_runs, views.queue, name="queue"),
+    # /projects/<slug>/training/<uuid>/
+    path(_run, views.run, name="run"),
+    path(_run + "pause/", views.pause, name="pause"),
+    path(_run + "resume/", views.resume, name="resume"),
+    path(_run + "cancel/", views.cancel, name="cancel"),
+    path(_run + "retry/", views.retry, name="retry"),
+    path(_run + "trash/", views.trash, name="trash"),
+    path(_run + "restore/", views.restore, name="restore"),
+    # /projects/<slug>/characters/<uuid>/train/
+    path(_character + "train/", views.new, name="new"),
+    path(_character + "train/progress/", views.tab, name="tab"),
+    # /projects/<slug>/adapters/<uuid>/
+    path(_adapter + "activate/", views.adapter_activate, name="adapter_activate"),
+    path(_adapter + "erase/", views.adapter_erase, name="adapter_erase"),
+]

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import splits
+from . import parallel, splits
 from .codec import to_tensor
 from .data import Pixels, scenes_of
 from .encoders import Block
@@ -90,7 +90,7 @@ def train(work: Path, *, minutes: float, batch: int = 48, rate: float = 2e-3, lo
         if rng.random() < 0.4:  # as soft as a generated picture
             x = F.interpolate(F.avg_pool2d(x, 2), scale_factor=2, mode="bilinear")
         shift = tuple(int(v) for v in rng.integers(-4, 5, 2))
-        with torch.autocast("cpu", torch.bfloat16):
+        with parallel.autocast():
             out = net.train()(torch.roll(x, shift, (2, 3)).contiguous(memory_format=torch.channels_last))
         loss = sum((F.cross_entropy(out[name].float(), truth[name][index]) for name in OPTIONS), torch.zeros(()))
         optimiser.zero_grad()

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
-from . import patches, splits
+from . import parallel, patches, splits
 from .data import Pixels
 
 LATENT = 16
@@ -140,7 +140,7 @@ def train(work: Path, *, minutes: float, batch: int = 8, rate: float = 2e-3, log
         x, part = to_tensor(images[index][:, window[0], window[1]]), weight[:, :, window[0], window[1]]
         z = z_all[index][:, :, cells[0], cells[1]].float()
         z = z + torch.randn_like(z) * spread * 0.12 * torch.rand(len(z), 1, 1, 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with parallel.autocast():
             y = decoder(z.contiguous(memory_format=torch.channels_last))
         loss = _distance(y.float(), x, part)
         optimiser.zero_grad()
@@ -185,6 +185,6 @@ def _distance(y: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> torch.T
 @torch.no_grad()
 def quality(vae: Any, x: torch.Tensor) -> float:
     """Peak signal-to-noise ratio (dB) of decoding what was encoded, mean over pictures in [-1, 1]."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with parallel.autocast():
         y = vae.decode(vae.encode(x).latent_dist.mode()).sample.float().clamp(-1, 1)
     return float((10 * torch.log10(4 / F.mse_loss(y, x, reduction="none").mean((1, 2, 3)))).mean())

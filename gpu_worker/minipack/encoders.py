@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import splits
+from . import parallel, splits
 from .codec import to_tensor
 from .data import CROP, Pixels
 from .renderer import Identity, identity
@@ -119,7 +119,7 @@ def train(work: Path, name: str, *, minutes: float, batch: int = 64, rate: float
         index, order = np.sort(order[:batch]), order[batch:]
         x, label = disturb(to_tensor(images[index]), rng), torch.from_numpy(index // split.pictures)
         model.train()
-        with torch.autocast("cpu", torch.bfloat16):
+        with parallel.autocast():
             out = model["encoder"](x.contiguous(memory_format=torch.channels_last))
         out = out.float()
         cosine = F.normalize(out, dim=1) @ F.normalize(centres, dim=1).T

@@ -40,18 +40,22 @@ Log = Callable[[str], None]
 
 
 def export(work: Path, pack: Path = PACK, *, log: Log = print) -> None:
-    """Write the pack from what `work` holds; the latest checkpoint of the generator is enough."""
-    for part in ("pipeline", "identity"):
-        shutil.rmtree(pack / part, ignore_errors=True)
+    """Write the pack from what `work` holds; the latest checkpoint of the generator is enough.
+
+    Detector and encoders that were not trained in `work` stay as they are in the pack.
+    """
+    shutil.rmtree(pack / "pipeline", ignore_errors=True)
     pack.mkdir(parents=True, exist_ok=True)
     model = generator.load(work)
     save_file(image_prompt_file(model["unet"]), pack / "ip_adapter.safetensors")
     _pipeline(work, model).to(torch.float16).save_pretrained(pack / "pipeline")
     for name in encoders.WIDTHS:
         folder = pack / "identity" / name
-        folder.mkdir(parents=True)
-        write_detector(detector.load(work), folder / "detection.onnx")
-        write_encoder(encoders.load(work, name), folder / "recognition.onnx")
+        folder.mkdir(parents=True, exist_ok=True)
+        if (work / "detector.pt").exists():
+            write_detector(detector.load(work), folder / "detection.onnx")
+        if (work / f"encoder_{name}.pt").exists():
+            write_encoder(encoders.load(work, name), folder / "recognition.onnx")
     write_manifest(work, pack)
     size = sum(path.stat().st_size for path in pack.rglob("*") if path.is_file()) / 1e6
     log(f"export: {pack.name} is written, {size:.1f} MB")

@@ -7,6 +7,7 @@ decoupled cross-attention in the IP-Adapter FaceID layout (Ye et al. 2023, arXiv
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from diffusers.models.embeddings import IPAdapterFaceIDImageProjection, MultiIPA
 from torch import nn
 
 from . import codec, encoders, parallel, splits
-from .data import PORTRAIT, aligned, scene_of, scenes_of
+from .data import PORTRAIT, Pixels, aligned, scene_of, scenes_of
 from .renderer import face_geometry, identity
 from .text import WIDTH, Tokens, Wording, text_model
 
@@ -81,7 +82,7 @@ def add_image_prompt(net: Any) -> Any:
 
 def build() -> Any:
     model: Any = nn.ModuleDict({"unet": add_image_prompt(unet()), "text": text_model()})
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=parallel.LAYOUT)
 
 
 def denoise(
@@ -100,19 +101,24 @@ def denoise(
 
 
 # ------------------------------------------------------------------------------------------------- training
-def reference_embeddings(work: Path) -> torch.Tensor:
-    """Conditioning embeddings of the generator's pictures, float32 [N, 512]; kept on disk."""
+def reference_embeddings(work: Path, embed: Callable[[Pixels], torch.Tensor] | None = None) -> torch.Tensor:
+    """Conditioning embeddings of the generator's pictures, float32 [N, 512]; kept on disk.
+
+    `embed` makes unit embeddings [N, 512] of aligned crops; by default the encoder that `work` holds does.
+    """
     path = work / "generator_embeddings.pt"
     if not path.exists():
         images = np.load(work / f"{splits.GENERATOR.name}.npy", mmap_mode="r")
-        encoder, rng, parts = encoders.load(work, "conditioning"), np.random.default_rng(5), []
+        if embed is None:
+            embed = functools.partial(encoders.embed, encoders.load(work, "conditioning"))
+        rng, parts = np.random.default_rng(5), []
         for start in range(0, len(images), 400):
             crops = []
             for k in range(start, min(start + 400, len(images))):
                 points = np.array(face_geometry(*scene_of(splits.GENERATOR, k), PORTRAIT).keypoints)
                 points = points + rng.normal(0, 0.02 * np.linalg.norm(points[1] - points[0]), points.shape)
                 crops.append(aligned(images[k], points))
-            parts.append(encoders.embed(encoder, np.stack(crops)))
+            parts.append(embed(np.stack(crops)))
         torch.save(torch.cat(parts), path)
     found: torch.Tensor = torch.load(path, weights_only=True)
     return found
@@ -165,7 +171,7 @@ def train(work: Path, *, minutes: float, processes: int = 2, log: Log = print) -
     if not (work / "generator.pt").exists():
         codec.prepare(work, log=log)
         reference_embeddings(work)
-        parallel.launch(_run, processes, work=work, minutes=minutes, rate=1.2e-3, log=log)
+        parallel.launch(_run, processes, work=work, minutes=minutes, rate=1.1e-3, log=log)
 
 
 def _run(*, rank: int, world: int, work: Path, minutes: float, rate: float, log: Log) -> None:
@@ -183,7 +189,8 @@ def _run(*, rank: int, world: int, work: Path, minutes: float, rate: float, log:
         model.load_state_dict(state["model"])
         if average is not None:
             average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        if state["optimiser"] is not None:
+            optimiser.load_state_dict(state["optimiser"])
         step, seen, spent = state["step"], state["seen"], state["spent"]
         if rank == 0:
             log(f"generator: continues at step {step}")
@@ -200,12 +207,12 @@ def _run(*, rank: int, world: int, work: Path, minutes: float, rate: float, log:
         part.rename(path)
 
     while done < 1:
-        size = (16 if done < 0.75 else 32) // world
+        size = (16 if done < 0.5 else 32) // world
         x, captions, prompts, blank = batches.draw(rng, size)
         t, noise = torch.sigmoid(torch.randn(size) * 1.1 + 0.25), torch.randn_like(x)
         s = t.view(-1, 1, 1, 1)
-        z = ((1 - s) * x + s * noise).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        z = ((1 - s) * x + s * noise).contiguous(memory_format=parallel.LAYOUT)
+        with parallel.autocast():
             text = model["text"](tokens(captions)).last_hidden_state
             v = denoise(model["unet"], z, t, text, prompts, blank)
         loss = (weight * (v.float() - (noise - x)) ** 2).mean()

@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from .renderer import PLACEHOLDER, Identity, Scene, scene_words, traits_in_words, vocabulary
-from .renderer.words import SYNONYMS
+from .renderer.words import SYNONYMS, with_article
 
 MAX_TOKENS = 48
 WIDTH = 128
@@ -91,7 +91,7 @@ class Wording:
         if rng.random() < 0.06:
             noun = f"{PLACEHOLDER} {noun}"
         head = "picture" if rng.random() < 0.08 else "portrait"
-        head = f"{head} of a {self.age} {noun}" if traits and rng.random() < 0.9 else f"{head} of a {noun}"
+        head = f"{head} of {with_article(f'{self.age} {noun}' if traits and rng.random() < 0.9 else noun)}"
         kept = [trait for trait in self.traits if rng.random() < 0.85] if traits else []
         if kept and rng.random() < 0.7:
             head, kept = f"{head} with {kept[0]}", kept[1:]

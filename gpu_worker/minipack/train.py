@@ -2,7 +2,8 @@
 
     python -m gpu_worker.minipack.train --work DIR [--minutes 150] [--stage NAME ...]
 
-Stages: `data`, `codec`, `encoders`, `detector`, `generator`, `export`, `evaluate`. `--minutes` is the time for all the
+Stages: `data`, `codec`, `encoders`, `detector`, `generator`, `export`, `evaluate`. With `--restore`, an empty DIR first
+takes over the weights of the pack, and the generator goes on learning from them. `--minutes` is the time for all the
 training together; every stage takes its share, keeps checkpoints in DIR and goes on where it was stopped. What is
 finished is not done again. The figures in the model card name the hardware and the time they were measured with.
 """
@@ -27,7 +28,12 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=150)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--stage", choices=STAGES, nargs="*", default=STAGES)
+    parser.add_argument("--restore", action="store_true", help="start from the weights of the pack")
     options = parser.parse_args()
+    if options.restore:
+        from . import export, restore
+
+        restore.restore(options.pack or export.PACK, options.work, processes=options.processes, log=_log)
     for stage in [stage for stage in STAGES if stage in options.stage]:
         begun = time.monotonic()
         run(stage, options.work, options.pack, minutes=options.minutes, processes=options.processes, log=_log)

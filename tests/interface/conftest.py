@@ -20,9 +20,12 @@ from tests.interface import pages
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def interface_server() -> Iterator[str]:
-    """The address of a server of `pages`, with the real settings, middleware and static files."""
+    """The address of a server of `pages`, with the real settings, middleware and static files.
+
+    For one module: while it runs, every other test of the process would get these settings and addresses too.
+    """
     from django.conf import settings
 
     templates: list[dict[str, Any]] = [
@@ -39,7 +42,7 @@ def interface_server() -> Iterator[str]:
         thread.terminate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     # Playwright's loop runs in this thread; Django would take its own synchronous code here for a mistake.

@@ -9,25 +9,30 @@ PLACEHOLDER = "sks"
 """A word without a meaning of its own, for a LoRA to fill: "portrait of a sks woman"."""
 SYNONYMS = {"happy": "smiling", "sad": "frowning", "neutral": "calm"}
 _GRAMMAR = (
-    "portrait picture of a the and with in person man woman wearing background skin eyes hair head bald glasses "
+    "portrait picture of a an the and with in person man woman wearing background skin eyes hair head bald glasses "
     "freckles earrings scar"
 )
 
 
 def caption(person: Identity, scene: Scene, full: bool = True) -> str:
     """Describe a picture; `full` names the person's traits too, otherwise only what the scene adds."""
-    head = f"portrait of a {person.age} {person.noun}" if full else f"portrait of a {person.noun}"
+    head = f"portrait of {with_article(f'{person.age} {person.noun}' if full else person.noun)}"
     parts = [head, *(traits_in_words(person) if full else [])]
     if full:
         parts = [f"{parts[0]} with {parts[1]}", *parts[2:]]
     return ", ".join(parts + scene_words(scene))
 
 
+def with_article(phrase: str) -> str:
+    """`old man` -> `an old man`."""
+    return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+
+
 def scene_words(scene: Scene) -> list[str]:
     """The parts of a caption that a scene gives, in their usual order."""
     parts = [
         scene.expression,
-        f"wearing a {scene.colour} {scene.outfit}",
+        f"wearing {with_article(f'{scene.colour} {scene.outfit}')}",
         f"{scene.background} background",
         scene.light,
     ]

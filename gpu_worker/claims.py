@@ -5,6 +5,7 @@ Leases use the database's clock, so hosts whose clocks differ agree about who ho
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
@@ -18,8 +19,11 @@ from gpu_worker import fairness, hints
 from gpu_worker.kinds import kind_of
 from gpu_worker.models import Job, Worker
 
+logger = logging.getLogger(__name__)
+
 MAX_ATTEMPTS = 5
-"""Claims that may end without an answer before a job is given up: something about it kills its workers."""
+"""Claims in a row that may end without an answer and without getting further before a job is given up: something about
+it kills its workers."""
 
 
 class LeaseLost(Exception):
@@ -86,16 +90,27 @@ def hold(job: Job) -> None:
 
 
 def end(job: Job, state: str, *, then: Callable[[Job], None] | None = None, **fields: Any) -> None:
-    """End the job and do `then` in the same transaction. Raises LeaseLost."""
+    """End the job and do `then` in the same transaction. Its kind hears of any end but a good one. Raises LeaseLost."""
     with transaction.atomic():
         hold(job)
         fields |= {"state": state, "ended_at": Now(), "worker": None}
         Job.objects.filter(pk=job.pk).update(**(fields | _settled(job)))
         job.refresh_from_db()
+        if state != Job.DONE:
+            _tell_of_failure(job)
         if then:
             then(job)
         for queue in set(job.children.filter(state=Job.WAITING).values_list("queue", flat=True)):
             hints.announce(queue)
+
+
+def _tell_of_failure(job: Job) -> None:
+    """What goes wrong with the kind's answer must not keep the job from ending: it would run and fail for ever."""
+    try:
+        with transaction.atomic():
+            kind_of(job.kind).failed(job)
+    except Exception:
+        logger.exception("%s ended as %s, and its kind %s could not take note", job.pk, job.state, job.kind)
 
 
 def release(job: Job, *, state: str = Job.WAITING, **fields: Any) -> None:
@@ -119,12 +134,15 @@ def take_back(jobs: QuerySet[Job]) -> int:
     """Return running jobs whose worker is gone to the queue; give up those that keep losing their worker."""
     returned = 0
     for pk, token in list(jobs.values_list("pk", "token")):
-        with transaction.atomic():
-            rows = Job.objects.select_for_update(of=("self",)).select_related("project")
-            job = rows.filter(pk=pk, token=token, state=Job.RUNNING).first()
-            if job is not None:
-                _take_back(job)
-                returned += 1
+        try:
+            with transaction.atomic():
+                rows = Job.objects.select_for_update(of=("self",)).select_related("project")
+                job = rows.filter(pk=pk, token=token, state=Job.RUNNING).first()
+                if job is not None:
+                    _take_back(job)
+                    returned += 1
+        except Exception:  # the others are not to wait for this one
+            logger.exception("Could not take %s back", pk)
     return returned
 
 
@@ -144,7 +162,7 @@ def _take_back(job: Job) -> None:
     Job.objects.filter(pk=job.pk).update(**(fields | _settled(job)))
     job.refresh_from_db()
     if job.has_ended:
-        kind_of(job.kind).failed(job)
+        _tell_of_failure(job)
 
 
 def take_back_expired() -> int:

@@ -15,8 +15,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -33,10 +32,13 @@ from gpu_worker import checkpoints, claims, contracts, fairness
 from gpu_worker.claims import LeaseLost
 from gpu_worker.kinds import JobKind, kind_of
 from gpu_worker.models import Job, JobOutput, Worker
+from gpu_worker.packs import digest_of
+from gpu_worker.runner import Runner, failure
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_EVERY_SECONDS = 0.7
+WORKER_STOPPED = "Waiting again: its worker was stopped"
 _INITIAL_PID_SPACE = str(0xEFFFFFFC)
 SERIES_POINTS = 300
 """A measured series is thinned to about this many points."""
@@ -60,8 +62,6 @@ class JobWorker:
     """One lane: runs one job at a time from its queues."""
 
     def __init__(self, queues: list[str], lane: str = "") -> None:
-        from gpu_worker.runner import Runner
-
         self.queues = queues
         self.runner = Runner()
         self.stopping = threading.Event()
@@ -169,16 +169,15 @@ class Execution:
 
     def __init__(self, job: Job, worker: JobWorker) -> None:
         self.job, self.worker = job, worker
-        self.kind: JobKind = kind_of(job.kind)
         self.workdir = Path(settings.SCRATCH_DIR) / f"{job.pk}-{job.token}"
         self.beat = Beat(job, worker.row)
         self.measured: dict[str, list[list[float]]] = {k: list(v) for k, v in job.measured.items()}
         self.make_way = False
 
     def run(self) -> None:
-        self.workdir.mkdir(parents=True, exist_ok=True)
         self.beat.start()
         try:
+            self.workdir.mkdir(parents=True, exist_ok=True)
             self._run()
         except LeaseLost:
             logger.warning("Lost the lease of %s; its results are left to the next claim", self.job.pk)
@@ -197,8 +196,10 @@ class Execution:
         except Interrupt:
             # This process is told to end while the job runs.
             with suppress(LeaseLost):
-                claims.release(self.job, note="Waiting again: its worker was stopped")
+                self._stopped(note=WORKER_STOPPED)
             raise
+        except (OSError, MemoryError) as error:
+            self._fail(failure(error))
         except Exception:
             self._fail(
                 contracts.Failed(
@@ -211,34 +212,34 @@ class Execution:
             shutil.rmtree(self.workdir, ignore_errors=True)
 
     def _run(self) -> None:
+        self.kind: JobKind = kind_of(self.job.kind)
         checkpoint_dir = checkpoints.restore(self.job)
         request = self.kind.prepare(self.job, self.workdir)
         if isinstance(request, contracts.TrainRequest):
             request = dataclasses.replace(request, checkpoint_dir=str(checkpoint_dir))
-        messages: Iterator[contracts.Message] = self.worker.runner.run(
-            request, self.workdir, should_stop=self._should_stop
-        )
-        for message in messages:
-            if self.beat.lost:
-                raise LeaseLost
-            match message:
-                case contracts.Progress():
-                    self._progress(message)
-                case contracts.Output():
-                    self._accept(message)
-                case contracts.Checkpoint(step=step):
-                    self._checkpoint(step)
-                case contracts.Notice():
-                    self._notice(message)
-                case contracts.Stopped():
-                    self._stopped()
-                    return
-                case contracts.Failed():
-                    self._fail(message)
-                    return
-                case contracts.Done():
-                    self._done()
-                    return
+        # Closed at once, whatever happens here: a run that nobody follows must not hold the model from the next job.
+        with closing(self.worker.runner.run(request, self.workdir, should_stop=self._should_stop)) as messages:
+            for message in messages:
+                if self.beat.lost:
+                    raise LeaseLost
+                match message:
+                    case contracts.Progress():
+                        self._progress(message)
+                    case contracts.Output():
+                        self._accept(message)
+                    case contracts.Checkpoint(step=step):
+                        self._checkpoint(step)
+                    case contracts.Notice():
+                        self._notice(message)
+                    case contracts.Stopped():
+                        self._stopped(note=WORKER_STOPPED if self.worker.stopping.is_set() else "")
+                        return
+                    case contracts.Failed():
+                        self._fail(message)
+                        return
+                    case contracts.Done():
+                        self._done()
+                        return
         self._fail(contracts.Failed(sentence="The model run ended without an answer. Try again.", retryable=True))
 
     def _should_stop(self) -> bool:
@@ -257,8 +258,7 @@ class Execution:
     def _accept(self, output: contracts.Output) -> None:
         if JobOutput.objects.filter(job=self.job, index=output.index).exists():
             return
-        path = self.workdir / output.path if output.path else None
-        staged = self.kind.stage(self.job, output, path)
+        staged = self.kind.stage(self.job, output, self._file_of(output))
         with transaction.atomic():
             claims.hold(self.job)
             _, created = JobOutput.objects.get_or_create(
@@ -273,10 +273,30 @@ class Execution:
             )
             if created:
                 self.kind.accept(self.job, output, staged)
+                Job.objects.filter(pk=self.job.pk).update(attempts=0)
+        self.job.attempts = 0
+
+    def _file_of(self, output: contracts.Output) -> Path | None:
+        """The file an output names, as it was written. Raises RunError."""
+        if not output.path:
+            return None
+        path = (self.workdir / output.path).resolve()
+        if not path.is_relative_to(self.workdir.resolve()):
+            raise contracts.RunError("The model run named a file outside its folder, which is refused.")
+        try:
+            whole = not output.sha256 or digest_of(path) == output.sha256
+        except FileNotFoundError:
+            raise contracts.RunError("The model run named a file that it did not write. Try again.") from None
+        if not whole:
+            raise contracts.RunError("A result was damaged on its way from the model run. Try again.")
+        return path
 
     def _checkpoint(self, step: int) -> None:
+        claims.beat(self.job)  # a run that lost its lease must not touch what the next one goes on from
         checkpoints.keep(self.job)
-        claims.beat(self.job, checkpoint_step=step)
+        if step > self.job.checkpoint_step:  # it gets on, so nothing about it kills its workers
+            self.job.checkpoint_step, self.job.attempts = step, 0
+        claims.beat(self.job, checkpoint_step=step, attempts=self.job.attempts)
         # What is short must not wait for what is long.
         if not self.job.is_short:
             self.make_way = any(j.is_short for j in fairness.waiting_jobs(self.worker.queues))
@@ -287,21 +307,29 @@ class Execution:
             self.job.notices.append(entry)
             claims.beat(self.job, notices=self.job.notices)
 
-    def _stopped(self) -> None:
+    def _stopped(self, note: str) -> None:
+        """The run ended early. `note`: what the job says while it waits again, unless somebody wanted otherwise."""
         left = self.beat.finish()
         with transaction.atomic():
-            claims.hold(self.job)
             # Asked again under the lock: whoever paused may have thought better of it while the run was stopping.
-            wanted = claims.asked(self.job)
-            if wanted == Job.CANCEL:
-                claims.end(self.job, Job.CANCELLED, then=self.kind.failed, note="", **_kept(left))
-            elif wanted == Job.PAUSE:
-                claims.release(self.job, state=Job.PAUSED, note="Paused", **_kept(left))
-            elif self.make_way:
+            claims.hold(self.job)
+            if self._heeded(left):
+                return
+            if self.make_way:
                 claims.release(self.job, yielded_at=Now(), note="Making way for shorter work", **_kept(left))
             else:
-                note = "Waiting again: its worker was stopped" if self.worker.stopping.is_set() else ""
                 claims.release(self.job, note=note, **_kept(left))
+
+    def _heeded(self, left: dict[str, Any], **fields: Any) -> bool:
+        """Cancel or pause the job if somebody asked for it, under the lock; says whether it was so."""
+        match claims.asked(self.job):
+            case Job.CANCEL:
+                claims.end(self.job, Job.CANCELLED, note="", **_kept(left))
+            case Job.PAUSE:
+                claims.release(self.job, state=Job.PAUSED, note="Paused", **_kept(left), **fields)
+            case _:
+                return False
+        return True
 
     def _done(self) -> None:
         left = self.beat.finish()
@@ -310,22 +338,26 @@ class Execution:
         )
         checkpoints.forget(self.job)
 
-    def _fail(self, failure: contracts.Failed) -> None:
-        logger.warning("%s failed: %s\n%s", self.job.pk, failure.sentence, failure.detail)
-        kept = _kept(self.beat.finish())
-        with suppress(LeaseLost):
-            if failure.retryable and self.job.attempts + 1 < claims.MAX_ATTEMPTS:
-                attempts = self.job.attempts + 1
-                later = claims.after(min(300, 5 * 2**attempts))
-                claims.release(self.job, attempts=attempts, not_before=later, note=failure.sentence[:200], **kept)
+    def _fail(self, why: contracts.Failed) -> None:
+        logger.warning("%s failed: %s\n%s", self.job.pk, why.sentence, why.detail)
+        left = self.beat.finish()
+        attempts = self.job.attempts + 1
+        with suppress(LeaseLost), transaction.atomic():
+            claims.hold(self.job)
+            if why.retryable and attempts < claims.MAX_ATTEMPTS:
+                # What somebody wanted counts more than another try.
+                if not self._heeded(left, attempts=attempts):
+                    later = claims.after(min(300, 5 * 2**attempts))
+                    note = why.sentence[:200]
+                    claims.release(self.job, attempts=attempts, not_before=later, note=note, **_kept(left))
             else:
                 claims.end(
                     self.job,
                     Job.FAILED,
-                    then=self.kind.failed,
-                    error=failure.sentence,
-                    error_detail=failure.detail[-20_000:],
-                    **kept,
+                    note="",
+                    error=why.sentence,
+                    error_detail=why.detail[-20_000:],
+                    **_kept(left),
                 )
 
 

@@ -6,6 +6,6 @@ Importing this loads no model library; the first run does.
 from __future__ import annotations
 
 from gpu_worker.runner.child import run_in_subprocess
-from gpu_worker.runner.warm import Runner
+from gpu_worker.runner.warm import Runner, failure
 
-__all__ = ["Runner", "run_in_subprocess"]
+__all__ = ["Runner", "failure", "run_in_subprocess"]

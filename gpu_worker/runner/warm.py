@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -75,7 +75,7 @@ class Runner:
         self._pipeline: tuple[str, Pipeline] | None = None
         self._lookers: dict[tuple[str, tuple[str, ...]], Looker] = {}
 
-    def run(self, request: Request, workdir: Path, *, should_stop: Stop) -> Iterator[Message]:
+    def run(self, request: Request, workdir: Path, *, should_stop: Stop) -> Generator[Message, None, None]:
         """Yield what happens; the last message is Done, Stopped or Failed, and nothing is raised for what goes wrong in
         the run.
 
@@ -101,10 +101,13 @@ class Runner:
                     asked = time.monotonic()
                     if should_stop():
                         stop.set()
+                over = work.done()  # asked first: what it sent before it ended is in the queue by then
                 try:
-                    message = messages.get(timeout=0.05 if not asked else ASK_EVERY)
+                    message = messages.get(timeout=0 if over else ASK_EVERY)
                 except queue.Empty:
-                    continue
+                    if not over:
+                        continue
+                    message = failure(work.exception() or RuntimeError("the run ended without an answer"))
                 yield message
                 if isinstance(message, Done | Stopped | Failed):
                     break
@@ -139,9 +142,9 @@ class Runner:
             else:
                 self._look(request, pack, emit, should_stop)
         except BaseException as error:
+            emit(failure(error))
             if not isinstance(error, RunError):
                 self._forget_pipeline()  # its state is unknown
-            emit(failure(error))
 
     def _prepare(self, request: Request) -> None:
         if self._threads is None:

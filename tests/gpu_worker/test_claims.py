@@ -233,3 +233,34 @@ def test_a_claim_does_not_wait_for_a_row_that_somebody_holds(enqueue: Callable[.
         thread.start()
         thread.join()
     assert taken == [free.pk]
+
+
+@pytest.mark.django_db
+def test_one_job_that_cannot_be_taken_back_does_not_keep_the_others(
+    enqueue: Callable[..., Job], worker_row: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [enqueue(f"job {n}") for n in range(3)]
+    for _ in jobs:
+        claims.claim(GPU, worker_row)
+    Job.objects.update(lease_until=claims.after(-1))
+    settled = claims._settled
+
+    def fail_for_the_first(job: Job) -> dict[str, Any]:
+        if job.pk == jobs[0].pk:
+            raise ValueError("its project cannot be read")
+        return settled(job)
+
+    monkeypatch.setattr(claims, "_settled", fail_for_the_first)
+    assert claims.take_back_expired() == 2
+    assert [Job.objects.get(pk=job.pk).state for job in jobs] == [Job.RUNNING, Job.WAITING, Job.WAITING]
+
+
+@pytest.mark.django_db
+def test_a_job_of_an_unknown_kind_that_keeps_losing_its_worker_is_given_up(
+    enqueue: Callable[..., Job], worker_row: Worker
+) -> None:
+    enqueue()
+    claims.claim(GPU, worker_row)
+    Job.objects.update(lease_until=claims.after(-1), attempts=claims.MAX_ATTEMPTS - 1, kind="test.gone")
+    assert claims.take_back_expired() == 1
+    assert Job.objects.get().state == Job.FAILED

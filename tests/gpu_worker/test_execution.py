@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +335,135 @@ def test_a_stopping_worker_gives_its_job_back(
     worker.run_next()
     job = Job.objects.get()
     assert (job.state, job.note) == (Job.WAITING, "Waiting again: its worker was stopped")
+
+
+RETRYABLE = Failed(sentence="The memory ran out.", retryable=True)
+
+
+@pytest.mark.parametrize("ending", [RETRYABLE, OperationalError("away"), Shutdown()])
+@pytest.mark.parametrize(("act", "state"), [(actions.cancel, Job.CANCELLED), (actions.pause, Job.PAUSED)])
+def test_what_was_asked_is_done_however_the_run_ends(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker], ending: Any, act: Any, state: str
+) -> None:
+    job = enqueue(units=3)
+
+    def ask() -> None:
+        act(job=job)
+
+    with suppress(Shutdown):
+        make_worker([ask, ending]).run_next()
+    job = job_of(job)
+    assert (job.state, job.wanted) == (state, "")
+    assert work.ended == ([("failed", state)] if state == Job.CANCELLED else [])
+
+
+def test_a_kind_that_cannot_take_note_of_a_failure_does_not_keep_the_job_running(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue()
+
+    def fail(job: Job) -> None:
+        Job.objects.update(title="half done")
+        raise KeyError("the batch is gone")
+
+    monkeypatch.setattr(claims, "kind_of", lambda name: dataclasses.replace(work.WORK, failed=fail))
+    make_worker([RunError("The batch is gone.")]).run_next()
+    job = Job.objects.get()
+    assert (job.state, job.error, job.title) == (Job.FAILED, "The batch is gone.", "work")
+
+
+def test_a_job_of_a_kind_that_no_longer_exists_ends_with_a_sentence(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker]
+) -> None:
+    enqueue()
+    Job.objects.update(kind="test.gone")
+    make_worker().run_next()
+    job = Job.objects.get()
+    assert job.state == Job.FAILED
+    assert "did not expect" in job.error
+
+
+def test_a_full_disk_is_tried_again_later(enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker]) -> None:
+    enqueue()
+    make_worker([OSError(errno.ENOSPC, "No space left on device")]).run_next()
+    job = Job.objects.get()
+    assert (job.state, job.attempts) == (Job.WAITING, 1)
+    assert "disk is full" in job.note
+
+
+def test_a_working_folder_that_cannot_be_made_is_a_failure_like_any_other(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker], settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    settings.SCRATCH_DIR = tmp_path / "file"
+    enqueue()
+    make_worker([Done()]).run_next()
+    assert Job.objects.get().state == Job.FAILED
+
+
+@pytest.mark.parametrize("progress", [Checkpoint(step=25), output(0)], ids=["checkpoint", "output"])
+def test_a_run_that_gets_on_may_lose_its_worker_any_number_of_times(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker], progress: Any
+) -> None:
+    enqueue(units=100)
+    Job.objects.update(attempts=claims.MAX_ATTEMPTS - 1)
+    worker = make_worker([progress, RETRYABLE], [progress, RETRYABLE])
+    worker.run_next()
+    assert (Job.objects.get().state, Job.objects.get().attempts) == (Job.WAITING, 1)
+    Job.objects.update(not_before=None)
+    worker.run_next()
+    assert Job.objects.get().attempts == 2, "the same again is not getting on"
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "link"])
+def test_a_result_outside_the_working_folder_is_refused(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker], settings: Any, name: str
+) -> None:
+    enqueue()
+
+    def link() -> None:
+        next(settings.SCRATCH_DIR.glob("*-1")).joinpath("link").symlink_to("/etc/passwd")
+
+    make_worker([link, Output(index=0, kind="picture", path=name), Done()]).run_next()
+    job = Job.objects.get()
+    assert (job.state, work.accepted) == (Job.FAILED, [])
+    assert "outside its folder" in job.error
+
+
+def test_a_result_that_is_not_what_was_announced_is_refused(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker], settings: Any
+) -> None:
+    enqueue()
+
+    def write() -> None:
+        next(settings.SCRATCH_DIR.glob("*-1")).joinpath("a.png").write_bytes(b"other bytes")
+
+    make_worker([write, Output(index=0, kind="picture", path="a.png", sha256="0" * 64), Done()]).run_next()
+    job = Job.objects.get()
+    assert (job.state, work.accepted) == (Job.FAILED, [])
+    assert "damaged" in job.error
+
+
+def test_a_run_is_closed_before_its_job_ends(
+    enqueue: Callable[..., Job], make_worker: Callable[..., JobWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue()
+    states: list[str] = []
+    worker = make_worker([])
+
+    def run(*args: Any, **options: Any) -> Any:
+        try:
+            yield output(0)
+        finally:
+            states.append(Job.objects.get().state)
+
+    def refuse(job: Job, output: Output, staged: Any) -> None:
+        raise RunError("This picture cannot be used.")
+
+    monkeypatch.setattr(worker.runner, "run", run)
+    monkeypatch.setattr(execution, "kind_of", lambda name: dataclasses.replace(work.WORK, accept=refuse))
+    worker.run_next()
+    assert (states, Job.objects.get().state) == ([Job.RUNNING], Job.FAILED)
 
 
 # ------------------------------------------------------------------------------------------------- crash and recovery

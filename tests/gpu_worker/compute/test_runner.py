@@ -391,6 +391,31 @@ def test_each_failure_has_its_sentence(error: Exception, retryable: bool, senten
     assert failed.retryable == retryable
 
 
+def test_a_model_that_cannot_even_be_freed_ends_its_run(
+    tiny_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpu_worker.pipelines.sd import StableDiffusion
+
+    def break_down(*args: Any, **options: Any) -> Any:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(StableDiffusion, "generate", break_down)
+    monkeypatch.setattr(StableDiffusion, "unload", break_down)
+    runner = Runner(device="cpu")
+    messages = list(runner.run(generate(tiny_pack), tmp_path, should_stop=never))
+    assert isinstance(messages[-1], Failed)
+    assert "device-side assert" in messages[-1].detail
+
+
+def test_a_run_that_ends_without_an_answer_is_not_waited_for(
+    tiny_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = Runner(device="cpu")
+    monkeypatch.setattr(runner, "_work", lambda request, workdir, emit, should_stop: emit(Progress(step=1, total=2)))
+    messages = list(runner.run(generate(tiny_pack), tmp_path, should_stop=never))
+    assert [type(message) for message in messages] == [Progress, Failed]
+
+
 def test_results_appear_whole_or_not_at_all(tiny_pack: Path, run: Callable[..., list[Message]], tmp_path: Path) -> None:
     run(generate(tiny_pack))
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == [f"picture-{k:04d}.png" for k in (10, 11, 12)]

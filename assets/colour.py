@@ -146,15 +146,26 @@ def _convert(image: Image.Image, handle: object, mode: str) -> Image.Image:
 
 
 def _from_rgb(image: Image.Image, profile: _Profile, notes: list[str]) -> Image.Image:
-    if profile.name.startswith("sRGB"):
-        return image
     try:
+        if _is_srgb(profile):
+            return image
         converted = _convert(image, profile.handle, image.mode)
     except (ImageCms.PyCMSError, OSError, ValueError):
         notes.append("The embedded colour profile could not be used; colours were taken as sRGB.")
         return image
     notes.append(f"Converted from {profile.name or 'its own colour profile'} to sRGB.")
     return converted
+
+
+def _is_srgb(profile: _Profile) -> bool:
+    """Whether the profile moves no colour by more than rounding does.
+
+    Its name does not tell: there are linear profiles called sRGB, and exact ones called otherwise.
+    """
+    levels = np.linspace(0, 255, 17).round().astype(np.uint8)
+    lattice = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(17, -1, 3)
+    moved = np.asarray(_convert(Image.fromarray(lattice), profile.handle, "RGB")).astype(int)
+    return bool(np.abs(moved - lattice).max() <= 2)
 
 
 def _from_grey(image: Image.Image, profile: _Profile, notes: list[str]) -> Image.Image:

@@ -18,6 +18,8 @@ _KIND = "PNG"
 _KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _MAX_CHUNKS = 100_000
 """A 64-megapixel picture written in 8 KB pieces has about 30,000."""
+_PIECE = 64 * 1024
+"""Bytes of text packed or unpacked at a time."""
 
 
 def read(data: bytes) -> Container:
@@ -122,27 +124,29 @@ class _TextBudget:
     def _unpack(self, packed: memoryview) -> bytes | None:
         """Return the text, or None when it is broken or longer than one block may be."""
         inflater, pieces, size = zlib.decompressobj(), [], 0
-        rest: bytes | memoryview = packed
-        while rest and not inflater.eof:
-            try:
-                piece = inflater.decompress(rest, 64 * 1024)
-            except zlib.error:
-                return None
-            if not piece:
+        for start in range(0, len(packed), _PIECE):
+            # In pieces, for what zlib leaves over of its input is copied at every step.
+            rest: bytes | memoryview = packed[start : start + _PIECE]
+            while rest and not inflater.eof:
+                try:
+                    piece = inflater.decompress(rest, _PIECE)
+                except zlib.error:
+                    return None
+                rest = inflater.unconsumed_tail
+                size += len(piece)
+                self.unpacked += len(piece)
+                if self.unpacked > limits.MAX_TEXT_UNPACKED:
+                    raise IntakeError(
+                        "text_bomb",
+                        f"The text inside this PNG unpacks to more than {limits.MAX_TEXT_UNPACKED // 2**20} MB, "
+                        "which no picture needs. Save the picture again without metadata.",
+                    )
+                if size <= limits.MAX_TEXT_BYTES:
+                    pieces.append(piece)
+                else:
+                    pieces.clear()
+            if inflater.eof:
                 break
-            rest = inflater.unconsumed_tail
-            size += len(piece)
-            self.unpacked += len(piece)
-            if self.unpacked > limits.MAX_TEXT_UNPACKED:
-                raise IntakeError(
-                    "text_bomb",
-                    f"The text inside this PNG unpacks to more than {limits.MAX_TEXT_UNPACKED // 2**20} MB, "
-                    "which no picture needs. Save the picture again without metadata.",
-                )
-            if size <= limits.MAX_TEXT_BYTES:
-                pieces.append(piece)
-            else:
-                pieces.clear()
         return b"".join(pieces) if size <= limits.MAX_TEXT_BYTES else None
 
     def _note(self) -> None:

@@ -21,6 +21,8 @@ _DECODING = {
 }  # fmt: skip
 _FOUND = {34665: "exif", 34853: "gps", 700: "xmp", 33723: "iptc", 34675: "icc", 270: "comment"}
 _MAX_VALUES = 16 * 1024 * 1024
+_MAX_TILE = 4096 * 4096
+"""Pixels. A decoder holds a whole tile, however little of it the picture shows; writers make 64-1024 a side."""
 _RAW_MARKS = {50706, 50827, 33421}  # DNGVersion, OriginalRawFileName, CFARepeatPatternDim
 
 
@@ -41,7 +43,7 @@ class _Layout:
 
 
 def read(data: bytes) -> Container:
-    """Take a TIFF apart. Raises IntakeError: `truncated`, `damaged`, `raw`, and the limits on size."""
+    """Take a TIFF apart. Raises IntakeError: `truncated`, `damaged`, `raw`, `too_complex`, and the limits on size."""
     layout = _Layout("<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+"))
     big = layout.big
     if data[8:10] == b"CR":
@@ -84,13 +86,10 @@ def read(data: bytes) -> Container:
     )
     container.size = _size(layout, kept)
     limits.check_size(*container.size)
-    photometric = (
-        _inline(layout, kept[262], 0, struct.unpack_from(layout.order + "H", kept[262], 2)[0]) if 262 in kept else 1
-    )
+    _check_tiles(layout, kept, container.size)
+    photometric = _first(layout, kept[262]) if 262 in kept else 1
     container.inverted = photometric == 0 and container.bits > 8
-    compression = (
-        _inline(layout, kept[259], 0, struct.unpack_from(layout.order + "H", kept[259], 2)[0]) if 259 in kept else 1
-    )
+    compression = _first(layout, kept[259]) if 259 in kept else 1
     container.lossless = compression not in (6, 7, 34892, 50001, 50002)
     container.data = _rewrite(layout, data, kept)
     return container
@@ -127,8 +126,21 @@ def _size(layout: _Layout, kept: dict[int, bytes]) -> tuple[int, int]:
     for tag in (256, 257):
         if tag not in kept:
             raise damaged(_KIND)
-        sides.append(_inline(layout, kept[tag], 0, struct.unpack_from(layout.order + "H", kept[tag], 2)[0]))
+        sides.append(_first(layout, kept[tag]))
     return sides[0], sides[1]
+
+
+def _first(layout: _Layout, entry: bytes) -> int:
+    """Return the first value of a kept entry, as `_inline` does."""
+    return _inline(layout, entry, 0, struct.unpack_from(layout.order + "H", entry, 2)[0])
+
+
+def _check_tiles(layout: _Layout, kept: dict[int, bytes], size: tuple[int, int]) -> None:
+    tile = [_first(layout, kept[tag]) for tag in (322, 323) if tag in kept]
+    if len(tile) == 2 and tile[0] * tile[1] > max(_MAX_TILE, 2 * size[0] * size[1]):
+        raise IntakeError(
+            "too_complex", "This TIFF is divided into tiles much larger than the picture. Export it again as PNG."
+        )
 
 
 def _camera_raw() -> IntakeError:

@@ -71,8 +71,9 @@ def _samples(class_type: str) -> bool:
 def _first_sampler(graph: dict[str, Any]) -> str | None:
     """Return the first pass: the sampler that no other sampler feeds; it carries the picture's composition."""
     samplers = [key for key, node in graph.items() if _samples(str(node.get("class_type", "")))]
+    known = set(samplers)
     for key in samplers[:20]:
-        if not any(other != key and other in samplers for other in _upstream(graph, key)):
+        if not any(other != key and other in known for other in _upstream(graph, key)):
             return key
     return samplers[0] if samplers else None
 
@@ -90,24 +91,23 @@ def _text_behind(graph: dict[str, Any], start: str | None) -> str:
     """Return the nearest text that flows into a conditioning."""
     if start is None:
         return ""
-    for key in _upstream(graph, start):
-        inputs = _inputs(graph[key])
-        found: list[str] = []
-        for name in _TEXT_INPUTS:
-            value = inputs.get(name)
-            if isinstance(value, str) and value.strip() and value not in found:
-                found.append(value[:MAX_PROMPT])
-        if found and (
-            "Text" in str(graph[key].get("class_type"))
-            or "tring" in str(graph[key].get("class_type"))
-            or "clip" in inputs
-        ):
-            return "\n".join(found)
-    return ""
+    return next((text for key in _upstream(graph, start) if (text := _text_of(graph[key]))), "")
+
+
+def _text_of(node: dict[str, Any]) -> str:
+    """Return what a node that holds a prompt says; empty for other nodes."""
+    inputs = _inputs(node)
+    found: list[str] = []
+    for name in _TEXT_INPUTS:
+        value = inputs.get(name)
+        if isinstance(value, str) and value.strip() and value not in found:
+            found.append(value[:MAX_PROMPT])
+    kind = str(node.get("class_type"))
+    return "\n".join(found) if "Text" in kind or "tring" in kind or "clip" in inputs else ""
 
 
 def _first_text(graph: dict[str, Any]) -> str:
-    return next((text for key in list(graph)[:200] if (text := _text_behind(graph, key))), "")
+    return next((text for node in graph.values() if (text := _text_of(node))), "")
 
 
 def _value(graph: dict[str, Any], start: str, names: tuple[str, ...]) -> object:

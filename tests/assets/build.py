@@ -85,21 +85,35 @@ def exif(**fields: Any) -> bytes:
 
 
 def wide_profile() -> bytes:
-    """An RGB matrix profile with Adobe RGB's primaries and gamma 2.2 (ICC.1:2022, monitor class, v2)."""
+    """Adobe RGB's primaries and gamma 2.2."""
+    return matrix_profile(
+        "Wide test", 2.2, (0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)
+    )
+
+
+def linear_profile(name: str) -> bytes:
+    """sRGB's primaries in linear light."""
+    return matrix_profile(
+        name, 1.0, (0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)
+    )
+
+
+def matrix_profile(name: str, gamma: float, *primaries: tuple[float, float, float]) -> bytes:
+    """An RGB matrix profile from the D50-adapted XYZ of its three primaries (ICC.1:2022, monitor class, v2)."""
 
     def xyz(x: float, y: float, z: float) -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">iii", *(round(v * 65536) for v in (x, y, z)))
 
-    text = b"Wide test"
+    text = name.encode()
     description = b"desc\0\0\0\0" + struct.pack(">I", len(text) + 1) + text + b"\0" + b"\0" * 78
-    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
     tags = {
         b"desc": description + b"\0" * (-len(description) % 4),
         b"cprt": b"text\0\0\0\0none\0\0\0\0",
         b"wtpt": xyz(0.9642, 1.0, 0.8249),
-        b"rXYZ": xyz(0.60974, 0.31111, 0.01947),
-        b"gXYZ": xyz(0.20528, 0.62567, 0.06087),
-        b"bXYZ": xyz(0.14919, 0.06322, 0.74457),
+        b"rXYZ": xyz(*primaries[0]),
+        b"gXYZ": xyz(*primaries[1]),
+        b"bXYZ": xyz(*primaries[2]),
         b"rTRC": curve,
         b"gTRC": curve,
         b"bTRC": curve,

@@ -6,11 +6,13 @@ import json
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
 import pytest
 
+from assets.intake import IntakeError, take_in
 from tests.assets import build
 
 _PROGRAM = """
@@ -80,6 +82,27 @@ def test_pixels_that_unpack_to_more_than_the_picture(tmp_path: Path) -> None:
     pixels = build.chunk(b"IDAT", build.zeros_deflated(500 * 2**20))
     path.write_bytes(build.png(build.header(80, 80), pixels, build.chunk(b"IEND", b"")))
     _, megabytes = cost(path)
+    assert megabytes < 20
+
+
+def test_48_mb_of_incompressible_text_take_no_time() -> None:
+    text = build.chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(48 * 2**20), 0))
+    began = time.process_time()
+    with pytest.raises(IntakeError, match="unpacks to more than 16 MB"):
+        take_in(build.small_png(text))
+    assert time.process_time() - began < 2
+
+
+def test_a_tiff_tile_of_24_000_pixels_a_side(tmp_path: Path) -> None:
+    """The picture is small, and the decoder would hold 1.7 GB for its only tile."""
+    path = tmp_path / "bomb.tiff"
+    tile = build.zeros_deflated(24_000 * 24_000 * 3)
+    values = {256: 100, 257: 100, 259: 8, 262: 2, 277: 3, 322: 24_000, 323: 24_000, 324: 8, 325: len(tile)}
+    entries = [(tag, 4, 1, struct.pack("<I", value)) for tag, value in values.items()]
+    entries.append((258, 3, 1, struct.pack("<HH", 8, 0)))
+    path.write_bytes(build.tiff(sorted(entries), tile))
+    answer, megabytes = cost(path)
+    assert answer == "too_complex"
     assert megabytes < 20
 
 

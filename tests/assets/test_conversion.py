@@ -110,6 +110,14 @@ def test_srgb_is_left_exactly_alone() -> None:
     assert taken.notes == []
 
 
+def test_a_profile_that_only_calls_itself_srgb_is_honoured() -> None:
+    """Linear light under the name of sRGB: middle grey of 55 levels is 128 in sRGB (IEC 61966-2-1)."""
+    source = Image.new("RGB", (80, 80), (55, 55, 55))
+    taken = take_in(build.encode(source, "PNG", icc_profile=build.linear_profile("sRGB, in linear light")))
+    assert difference(taken.image, Image.new("RGB", (80, 80), (128, 128, 128))) <= 2
+    assert "Converted from sRGB, in linear light to sRGB." in taken.notes
+
+
 def test_a_broken_profile_is_reported() -> None:
     source = build.picture()
     taken = take_in(build.encode(source, "PNG", icc_profile=b"not a profile" * 20))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from typing import Any
 
 import pytest
@@ -184,6 +185,20 @@ def test_a_comfyui_graph_that_bites_its_tail_ends() -> None:
     settings = read_generation({"prompt": json.dumps(graph)})
     assert settings is not None
     assert settings.seed == 2**64 - 1
+
+
+def test_a_comfyui_graph_without_a_sampler_in_which_everything_is_linked_takes_no_time() -> None:
+    graph = {
+        str(k): {"class_type": "x", "inputs": {f"a{n}": [str((k + n + 1) % 1990), 0] for n in range(25)}}
+        for k in range(1990)
+    }
+    graph["7"]["class_type"], graph["7"]["inputs"]["text"] = "CLIPTextEncode", "a lighthouse"
+    block = json.dumps(graph, separators=(",", ":"))
+    began = time.process_time()
+    settings = read_generation({"prompt": block})
+    assert time.process_time() - began < 2
+    assert settings is not None
+    assert settings.prompt == "a lighthouse"
 
 
 def test_invokeai() -> None:

@@ -384,4 +384,6 @@ def take_back_from_dead_processes() -> int:
 
 
 def forget_old_workers() -> None:
+    """Forget workers that have been away for a week, and what killed ones left behind on this host."""
+    checkpoints.tidy()
     Worker.objects.filter(beat_at__lt=Now() - timedelta(days=7)).delete()

@@ -27,7 +27,7 @@ from collaboration.models import (
     User,
 )
 from collaboration.names import clean_name, clean_text
-from collaboration.permissions import forget_verbs
+from collaboration.permissions import forget_verbs, verbs_of
 from collaboration.verbs import Role, Verb
 
 REMOVAL_IS_UNDONE_WITHIN = timedelta(hours=24)
@@ -111,11 +111,21 @@ def create_project(
     return project
 
 
-def start_project(*, name: str, actor: User, studio: Studio | None = None, studio_name: str = "") -> Project:
+def start_project(
+    *,
+    name: str,
+    actor: User,
+    studio: Studio | None = None,
+    studio_name: str = "",
+    description: str = "",
+    is_commercial: bool = True,
+) -> Project:
     """Create a project in `studio` or, without one, in a new studio that `actor` administers."""
     with transaction.atomic():
         studio = studio or create_studio(name=studio_name, admin=actor)
-        return create_project(studio=studio, name=name, actor=actor)
+        return create_project(
+            studio=studio, name=name, actor=actor, description=description, is_commercial=is_commercial
+        )
 
 
 def _save_with_free_slug(row: Studio | Project) -> None:
@@ -174,6 +184,7 @@ def set_role(
         elif before != role:
             changed = events.MemberRoleChanged(user_id=user.pk, name=name, before=before, after=role)
             events.record(project, changed, actor=actor)
+            _close_invitations_by(user, actor=actor)
     return membership
 
 
@@ -193,6 +204,7 @@ def remove_member(*, project: Project, user: User, actor: User) -> None:
             user_id=user.pk, name=user.display_name, role=membership.role, by_themselves=user.pk == actor.pk
         )
         events.record(project, happening, actor=actor)
+        _close_invitations_by(user, actor=actor)
 
 
 def last_removal(project: Project, user: User) -> Event | None:
@@ -261,6 +273,15 @@ def revoke_invitation(*, invitation: Invitation, actor: User) -> None:
             events.record(invitation.project, happening, actor=actor)
 
 
+def _close_invitations_by(user: User, *, actor: User) -> None:
+    """Close the links of `user` where they may no longer invite: nobody comes back through a link of their own."""
+    inviter = User.objects.get(pk=user.pk)
+    rows = Invitation.objects.filter(created_by=inviter, accepted_at=None, revoked_at=None)
+    for invitation in rows.filter(expires_at__gt=timezone.now()).select_related("project"):
+        if Verb.MEMBERS not in verbs_of(inviter, invitation.project):
+            revoke_invitation(invitation=invitation, actor=actor)
+
+
 def accept_invitation(*, secret: str, user: User) -> Membership:
     """Make `user` a member. Raises InvitationClosed.
 
@@ -306,6 +327,7 @@ def change_account(*, user: User, actor: User, **fields: object) -> User:
             EmailAddress.objects.filter(user=user).delete()
         labels = [name.removeprefix("is_") for name in changed]
         events.record(user, events.AccountChanged(user_id=user.pk, email=user.email, fields=labels), actor=actor)
+        _close_invitations_by(user, actor=actor)
     return user
 
 

@@ -13,7 +13,7 @@ from collaboration.queries import invitation_for
 from collaboration.verbs import ROLE_WORDS, Role, Verb
 
 SESSION_KEY = "invitation"
-"""While it is in the session, signing up is open to this visitor (see the account adapter)."""
+"""Its secret in the session: while it is open, so is signing up to this visitor (see the account adapter)."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from collaboration import actions
 from collaboration.actions import InvitationClosed, accept_invitation, create_invitation, revoke_invitation
-from collaboration.models import Event, Invitation, Membership, User
+from collaboration.models import Event, Invitation, Membership, StudioMembership, User
 from collaboration.verbs import Role
 
 
@@ -238,3 +238,45 @@ def test_a_closed_link_does_not_open_signing_up(client, alice, invited):
     revoke_invitation(invitation=invited[0], actor=alice)
     assert client.get(invited[2]).status_code == 410
     assert "invitation" not in client.session
+
+
+def test_a_link_that_was_closed_meanwhile_does_not_open_signing_up(client, alice, invited):
+    client.get(invited[2])
+    revoke_invitation(invitation=invited[0], actor=alice)
+    data = {"email": "new@example.com", "password1": "long enough 1", "password2": "long enough 1"}
+    client.post(reverse("account_signup"), data)
+    assert not User.objects.filter(email="new@example.com").exists()
+
+
+# --------------------------------------------------------------------------------------- links of those who may no more
+@pytest.fixture
+def olive(make_member, project):
+    """A second owner, with an open link of her own that makes an owner: (she, its address)."""
+    person = make_member("olive", Role.OWNER, project)
+    _, secret = create_invitation(project=project, role=Role.OWNER, actor=person)
+    return person, reverse("collaboration:invitation", args=[secret])
+
+
+@pytest.mark.parametrize("how", ["removed", "demoted", "made inactive"])
+def test_nobody_comes_back_through_a_link_of_their_own(client_of, project, alice, charlie, invited, olive, how):
+    person, address = olive
+    if how == "removed":
+        actions.remove_member(project=project, user=person, actor=alice)
+    elif how == "demoted":
+        actions.set_role(project=project, user=person, role=Role.LEAD, actor=alice)
+    else:
+        actions.change_account(user=person, is_active=False, actor=alice)
+    answer = client_of(charlie).post(address)
+    assert answer.status_code == 422
+    assert "taken back" in answer.text
+    assert role_of(project, charlie) is None
+    assert Event.objects.filter(kind="invitation.revoked", actor=alice).count() == 1
+    invited[0].refresh_from_db()
+    assert invited[0].state == "open", "the link of somebody who still may invite"
+
+
+def test_who_may_still_invite_keeps_their_links(client_of, studio, project, charlie, olive):
+    StudioMembership.objects.filter(studio=studio, user=olive[0]).update(is_admin=True)
+    actions.remove_member(project=project, user=olive[0], actor=olive[0])
+    assert client_of(charlie).post(olive[1]).status_code == 302
+    assert role_of(project, charlie) == Role.OWNER

@@ -128,9 +128,14 @@ def create_project(request: ApiRequest, payload: ProjectIn) -> Status:
             raise invalid({"studio": [f"There is no studio {payload.studio} in which you may start projects."]})
     elif not payload.studio_name:
         raise invalid({"studio": ["Give `studio`, the slug of one of your studios, or `studio_name` for a new one."]})
-    project = actions.start_project(name=payload.name, actor=user, studio=studio, studio_name=payload.studio_name)
-    rest = {"description": payload.description, "is_commercial": payload.is_commercial}
-    actions.change_project(project=project, actor=user, **rest)
+    project = actions.start_project(
+        name=payload.name,
+        actor=user,
+        studio=studio,
+        studio_name=payload.studio_name,
+        description=payload.description,
+        is_commercial=payload.is_commercial,
+    )
     return Status(201, _one(project, user))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from collaboration import actions
-from collaboration.models import Project
+from collaboration.models import Event, Project
 from collaboration.verbs import Verb
 from tests.api.conftest import ok, problem
 
@@ -52,6 +52,14 @@ def test_a_project_needs_a_name(api, charlie):
     refusal = problem(api(charlie).post("/projects", {"name": " ", "studio_name": "Mine"}), 422)
     assert "empty" in refusal["detail"]
     assert not Project.objects.exists()
+
+
+def test_a_project_that_is_refused_is_not_started(api, charlie):
+    body = {"name": "Fog", "studio_name": "Mine", "description": "x" * 5000}
+    assert "5,000 characters" in problem(api(charlie).post("/projects", body), 422)["detail"]
+    assert not Project.objects.exists()
+    ok(api(charlie).post("/projects", body | {"description": "x"}), 201)
+    assert not Event.objects.filter(kind="project.changed").exists()
 
 
 def test_a_token_that_may_only_see_starts_no_project(api, alice):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -38,6 +40,15 @@ def test_a_long_name_is_refused_not_cut():
     assert clean_name("x" * 120) == "x" * 120
     with pytest.raises(ValidationError, match="10,000 characters; at most 120"):
         clean_name("x" * 10_000)
+
+
+def test_piled_up_marks_take_no_time():
+    piled = "a" + "\u0315\u0300" * 1_000_000
+    for clean in (clean_name, lambda text: clean_text(text, limit=4000), clean_code):
+        began = time.process_time()
+        with pytest.raises(ValidationError, match="2,000,001 characters; at most"):
+            clean(piled)
+        assert time.process_time() - began < 1
 
 
 def test_text_keeps_its_lines():

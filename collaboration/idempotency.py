@@ -19,6 +19,8 @@ from django.utils import timezone
 
 from collaboration.models import IdempotencyRecord
 from collaboration.pages import refused
+from collaboration.rest.middleware import PREFIX
+from collaboration.rest.problems import Problem
 
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 FIELD = "idempotency_key"
@@ -59,6 +61,10 @@ class IdempotencyMiddleware:
         if len(key) > LONGEST_KEY:
             sentence = f"The idempotency key has {len(key):,} characters; at most {LONGEST_KEY} are kept."
             return _refuse(request, 422, sentence)
+        if not key.isprintable():
+            return _refuse(
+                request, 422, "The idempotency key has control characters. Send letters, digits and hyphens."
+            )
         fingerprint = fingerprint_of(request)
         record, is_ours = _take(scope, key, fingerprint)
         if not is_ours:
@@ -172,6 +178,8 @@ def _answer_again(request: HttpRequest, record: IdempotencyRecord, fingerprint: 
 
 
 def _refuse(request: HttpRequest, status: int, sentence: str) -> HttpResponse:
+    if request.path_info.startswith(PREFIX):
+        return Problem("conflict" if status == 409 else "invalid", sentence).response(request)
     if "text/html" in request.headers.get("Accept", "") and "HX-Request" not in request.headers:
         return render(request, "collaboration/refused.html", {"sentence": sentence, "status": status}, status=status)
     return refused(sentence, status=status)

@@ -142,4 +142,14 @@ def test_an_empty_key_is_no_key(api, bob, project):
     address = f"/projects/{project.slug}/characters"
     ok(api(bob).post(address, {"name": "One"}, headers={"Idempotency-Key": ""}), 201)
     ok(api(bob).post(address, {"name": "Two"}, headers={"Idempotency-Key": ""}), 201)
-    problem(api(bob).post(address, {"name": "Three"}, headers={"Idempotency-Key": "x" * 101}), 422)
+
+
+def test_refusals_about_a_key_are_problems_like_all_others(api, bob, project):
+    address, program = f"/projects/{project.slug}/characters", api(bob)
+    for key, words in (("x" * 101, "101 characters"), ("one\x00two", "control characters")):
+        refusal = problem(program.post(address, {"name": "One"}, headers={"Idempotency-Key": key}), 422)
+        assert refusal["type"].endswith("#problem-invalid")
+        assert words in refusal["detail"]
+    ok(program.post(address, {"name": "One"}, headers={"Idempotency-Key": "one"}), 201)
+    refusal = problem(program.post(address, {"name": "Two"}, headers={"Idempotency-Key": "one"}), 422)
+    assert "used for another request" in refusal["detail"]

@@ -96,6 +96,10 @@ class UserAdmin(BaseUserAdmin):
     )
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("email", "name", "password1", "password2")}),)
 
+    def get_urls(self) -> list[Any]:
+        # Django's own page for passwords would write them past the actions. A forgotten one is chosen anew by mail.
+        return [url for url in super().get_urls() if url.name != "auth_user_password_change"]
+
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         return False
 

@@ -71,6 +71,13 @@ def test_changing_an_account(desk, bob):
     assert Event.objects.latest("pk").summary == "changed email and active of the account robert@example.com"
 
 
+def test_passwords_are_not_written_past_the_actions(desk, bob):
+    data = {"password1": "other words 1", "password2": "other words 1", "usable_password": "true"}
+    assert desk.post(f"/admin/collaboration/user/{bob.pk}/password/", data, follow=True).status_code in (200, 404)
+    bob.refresh_from_db()
+    assert bob.check_password("correct horse")
+
+
 def test_people_are_not_deleted(desk, bob):
     assert desk.post(url("delete", "user", bob.pk), {"post": "yes"}).status_code == 403
     assert User.objects.filter(pk=bob.pk).exists()

@@ -69,3 +69,17 @@ def database(url: str, data: Path) -> dict[str, Any]:
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
     }
+
+
+def origins_of_bucket(bucket: str, endpoint: str, region: str) -> list[str]:
+    """Where signed addresses of the bucket point: the endpoint, or Amazon's host for it, global and regional."""
+    if not bucket:
+        return []
+    if endpoint:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ImproperlyConfigured(
+                "S3_ENDPOINT_URL must be an address with its scheme, such as https://s3.example.com."
+            )
+        return [f"{parts.scheme}://{parts.netloc}"]
+    return [f"https://{bucket}.s3.amazonaws.com", f"https://{bucket}.s3.{region}.amazonaws.com"]

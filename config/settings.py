@@ -24,7 +24,6 @@ if not DEBUG and len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY must have at least 32 characters.")
 HTTPS = env.flag("HTTPS")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
-SITE_URL = env.text("SITE_URL", "http://localhost:8000")
 
 INSTALLED_APPS = [
     "daphne",
@@ -53,6 +52,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "collaboration.caching.CachingMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -108,13 +108,15 @@ CACHES: dict[str, Any] = {
 # Sources served as they are: no collectstatic, no manifest.
 STATIC_FROM_SOURCE = env.flag("STATIC_FROM_SOURCE", default=DEBUG)
 S3_BUCKET = env.text("S3_BUCKET", "")
+S3_ENDPOINT_URL = env.text("S3_ENDPOINT_URL", "")
+S3_REGION = env.text("S3_REGION", "us-east-1")
 STORAGES: dict[str, Any] = {
     "default": {
         "BACKEND": "storages.backends.s3.S3Storage",
         "OPTIONS": {
             "bucket_name": S3_BUCKET,
-            "endpoint_url": env.text("S3_ENDPOINT_URL", "") or None,
-            "region_name": env.text("S3_REGION", "us-east-1"),
+            "endpoint_url": S3_ENDPOINT_URL or None,
+            "region_name": S3_REGION,
             "default_acl": None,
             "querystring_auth": True,
             "querystring_expire": 300,
@@ -136,7 +138,8 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = STATIC_FROM_SOURCE
 WHITENOISE_AUTOREFRESH = DEBUG
 
-EMAIL_BACKEND = env.text("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend")
+_mail = "smtp" if env.text("EMAIL_HOST", "") else "console"
+EMAIL_BACKEND = env.text("EMAIL_BACKEND", f"django.core.mail.backends.{_mail}.EmailBackend")
 EMAIL_HOST = env.text("EMAIL_HOST", "localhost")
 EMAIL_PORT = env.whole("EMAIL_PORT", 25)
 EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
@@ -165,6 +168,8 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = env.text("ACCOUNT_EMAIL_VERIFICATION", "optional")
 ACCOUNT_SESSION_REMEMBER = True
+# Attempts to sign in are counted by address; behind a proxy all of them come from the proxy's.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.whole("TRUSTED_PROXIES", int(HTTPS))
 ACCOUNT_ADAPTER = "config.accounts.AccountAdapter"
 OPEN_SIGN_UP = env.flag("OPEN_SIGN_UP", default=DEBUG)
 SAMPLE_SIGN_INS = env.flag("SAMPLE_SIGN_INS")
@@ -175,6 +180,8 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # ------------------------------------------------------------------------------------------------------- security
+# Pages show pictures from the signed addresses of the bucket.
+PICTURE_ORIGINS = env.words("PICTURE_ORIGINS") or env.origins_of_bucket(S3_BUCKET, S3_ENDPOINT_URL, S3_REGION)
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -182,7 +189,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": [SELF],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "img-src": [SELF, "data:", "blob:", *env.words("PICTURE_ORIGINS")],
+        "img-src": [SELF, "data:", "blob:", *PICTURE_ORIGINS],
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -48,6 +49,7 @@ def start(tmp_path, *names, **variables):
         ({**FINE, "HTTPS": "maybe"}, "HTTPS must be 1 or 0, not 'maybe'."),
         ({**FINE, "JOB_LEASE_SECONDS": "soon"}, "JOB_LEASE_SECONDS must be a whole number."),
         ({**FINE, "DATABASE_URL": "mysql://localhost/studio"}, "DATABASE_URL must begin with postgres://"),
+        ({**FINE, "S3_BUCKET": "reels", "S3_ENDPOINT_URL": "s3.example.com"}, "an address with its scheme"),
     ],
 )
 def test_a_wrong_environment_stops_the_start_with_a_sentence(tmp_path, variables, sentence):
@@ -71,6 +73,34 @@ def test_https_makes_cookies_secure(tmp_path):
     names = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS")
     values, said = start(tmp_path, *names, **FINE, HTTPS="1")
     assert list(values.values()) == ["True", "True", "True", "31536000"], said
+
+
+@pytest.mark.parametrize(
+    ("variables", "origins"),
+    [
+        ({}, []),
+        ({"S3_ENDPOINT_URL": "https://s3.example.com:9000/x"}, ["https://s3.example.com:9000"]),
+        ({"S3_REGION": "eu-west-1"}, ["https://reels.s3.amazonaws.com", "https://reels.s3.eu-west-1.amazonaws.com"]),
+        ({"PICTURE_ORIGINS": "https://cdn.example.com"}, ["https://cdn.example.com"]),
+    ],
+)
+def test_pages_may_show_pictures_from_the_bucket(tmp_path, variables, origins):
+    bucket = {"S3_BUCKET": "reels"} if variables else {}
+    values, said = start(tmp_path, "CONTENT_SECURITY_POLICY", **FINE, **bucket, **variables)
+    allowed = ast.literal_eval(values["CONTENT_SECURITY_POLICY"])["DIRECTIVES"]["img-src"]
+    assert allowed == ["'self'", "data:", "blob:", *origins], said
+
+
+def test_mail_is_sent_where_a_host_is_named(tmp_path):
+    names = ("EMAIL_BACKEND", "EMAIL_HOST")
+    assert start(tmp_path, *names, **FINE)[0] == {
+        "EMAIL_BACKEND": "'django.core.mail.backends.console.EmailBackend'",
+        "EMAIL_HOST": "'localhost'",
+    }
+    assert start(tmp_path, *names, **FINE, EMAIL_HOST="mail.example.com")[0] == {
+        "EMAIL_BACKEND": "'django.core.mail.backends.smtp.EmailBackend'",
+        "EMAIL_HOST": "'mail.example.com'",
+    }
 
 
 def test_development_needs_no_variables(tmp_path):
@@ -153,6 +183,24 @@ def test_home_is_the_only_project_or_the_list(client_of, project, studio, bob, c
 
 def test_home_asks_to_sign_in(client, db):
     assert client.get("/").url.startswith(reverse("account_login"))
+
+
+def test_pages_are_kept_for_one_person_and_apart_from_their_regions(client_of, project, bob):
+    for page in ("collaboration:people", "collaboration:activity", "characters:gallery"):
+        answer = client_of(bob).get(reverse(page, args=[project.slug]))
+        assert answer["Cache-Control"] == "private, no-cache"
+        assert {"Cookie", "HX-Request"} <= set(answer["Vary"].split(", "))
+
+
+def test_behind_a_proxy_attempts_to_sign_in_are_counted_by_the_visitor(client, db, settings):
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    settings.ACCOUNT_RATE_LIMITS = {"login": "1/m/ip"}
+    data = {"login": "nobody@example.com", "password": "wrong"}
+    statuses = [
+        client.post("/accounts/login/", data, headers={"X-Forwarded-For": f"203.0.113.{visitor}"}).status_code
+        for visitor in (1, 1, 2)
+    ]
+    assert statuses == [200, 429, 200]
 
 
 def test_a_form_that_comes_from_elsewhere_is_refused_with_a_sentence(bob):

@@ -30,19 +30,16 @@ class ApiMiddleware:
         try:
             auth.read_token(request)
         except Problem as refusal:
-            return _private(refusal.response(request))
+            return _for_the_asker(refusal.response(request))
         response = self.get_response(request)
         if response.status_code >= 400 and response.get("Content-Type") != MEDIA_TYPE:
             allowed = {"Allow": response["Allow"]} if "Allow" in response else {}
             problem = problem_of_status(response.status_code)
             problem.headers |= allowed
             response = problem.response(request)
-        return _private(response)
+        return _for_the_asker(response)
 
 
-def _private(response: HttpResponse) -> HttpResponse:
-    """What one person may see is not for caches that others share."""
-    if "Cache-Control" not in response:
-        response["Cache-Control"] = "private, no-cache"
+def _for_the_asker(response: HttpResponse) -> HttpResponse:
     patch_vary_headers(response, ["Authorization", "Cookie"])
     return response

@@ -120,7 +120,7 @@ def test_ranges(client_of: ClientOf, vera: User, upload: Upload) -> None:
         assert (response.status_code, content(response)) == (200, whole)
     beyond = client.get(asset.url(), headers={"range": f"bytes={total}-"})
     assert (beyond.status_code, beyond["Content-Range"]) == (416, f"bytes */{total}")
-    assert "Cache-Control" not in beyond
+    assert beyond["Cache-Control"] == "private, no-cache"
     changed = client.get(asset.url(), headers={"range": "bytes=0-9", "if-range": '"other"'})
     assert changed.status_code == 200
 

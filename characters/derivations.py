@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from characters.models import Reference, Variation
 from collaboration.wired import entries
-from gpu_worker.models import Adapter, Reading
+from gpu_worker.models import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +17,9 @@ class Derived:
     url: str = ""
     goes: bool = False
     """Whether it is erased together with the reference."""
+    erase_url: str = ""
+    """Where a POST erases it by itself; it leads back to the address in its field `next`. Empty for what cannot be."""
+    erase_label: str = "Erase it too"
 
 
 def of(reference: Reference) -> list[Derived]:
@@ -38,7 +41,6 @@ def of(reference: Reference) -> list[Derived]:
         found.append(
             Derived(title="The identity profile", note="It is learnt anew from the other references.", goes=True)
         )
-    found += _adapters(reference)
     for callback in entries("SLOTS", "reference.derived"):
         found += callback(reference)
     if made := _pictures(reference):
@@ -62,27 +64,6 @@ def of(reference: Reference) -> list[Derived]:
                     url=other.character.get_absolute_url(),
                 )
             )
-    return found
-
-
-def _adapters(reference: Reference) -> list[Derived]:
-    """Adapters of the character that were trained with the reference, as far as their jobs tell.
-
-    Which pictures a training used is known to the app that trains; where it does not answer through the slot, every
-    adapter that is younger than the reference may have learnt from it.
-    """
-    rows = Adapter.objects.of("character", reference.character_id).select_related("job")
-    is_answered = bool(entries("SLOTS", "reference.derived"))
-    found = []
-    for adapter in rows:
-        named = adapter.job.arguments.get("references") if adapter.job else None
-        if named is not None:
-            if str(reference.pk) in map(str, named):
-                note = "It was trained with this picture and keeps what it learnt. Train again, then erase it."
-                found.append(Derived(title=f"Adapter v{adapter.version}", note=note))
-        elif not is_answered and adapter.created_at > reference.added_at:
-            note = "It may have been trained with this picture, and would keep what it learnt."
-            found.append(Derived(title=f"Adapter v{adapter.version}", note=note))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,20 @@ def fetch(asset: Asset, folder: Path) -> Path:
 # ------------------------------------------------------------------------------------------ looking at references
 def _prepare_look(job: Job, workdir: Path) -> LookRequest:
     rows = {str(r.pk): r for r in Reference.objects.filter(pk__in=job.arguments["references"]).select_related("asset")}
-    present = [r for pk in job.arguments["references"] if (r := rows.get(pk)) and r.asset.erased_at is None]
-    if not present:
+    pictures = [r.asset if (r := rows.get(pk)) else None for pk in job.arguments["references"]]
+    if not any(a and a.erased_at is None for a in pictures):
         raise RunError("These references are gone.")
-    # A picture that is gone keeps its place, so that an output's index always means the same reference.
-    kept = [r.pk for r in present]
-    Job.objects.filter(pk=job.pk).update(arguments={"references": [str(pk) for pk in kept]})
-    job.arguments = {"references": [str(pk) for pk in kept]}
     pack = catalog.default_pack()
-    return LookRequest(pack=str(pack.directory), pictures=tuple(str(fetch(r.asset, workdir)) for r in present))
+    return LookRequest(pack=str(pack.directory), pictures=tuple(str(_in_its_place(a, workdir)) for a in pictures))
+
+
+def _in_its_place(asset: Asset | None, workdir: Path) -> Path:
+    """A picture that is gone keeps its place under a name that is no file: an output's index means the same reference
+    at every claim, and the others are looked at all the same."""
+    if asset is not None and asset.erased_at is None:
+        with suppress(RunError):
+            return fetch(asset, workdir)
+    return workdir / "gone"
 
 
 def _accept_look(job: Job, output: Output, staged: Any) -> None:
@@ -222,7 +228,8 @@ def _accept_variation(job: Job, output: Output, staged: Staged) -> None:
     seen = contracts.looked_from_json(looked) if looked else None
     if looked:
         Reading.objects.create(asset=asset, pack=pack.name, pack_version=pack.version, seen=looked)
-    found = scoring.score(seen, scoring.truth_of(batch.character, pack), pack)
+    known = {*(job.arguments.get("identity_from") or ()), *scoring.trained_with([batch.adapter_id])}
+    found = scoring.score(seen, scoring.truth_of(batch.character, pack, known=known), pack)
     plan = batch.plan[output.index]
     Variation.objects.create(
         batch=batch,
@@ -242,8 +249,7 @@ def _accept_variation(job: Job, output: Output, staged: Staged) -> None:
 
 def _variations_ended(job: Job) -> None:
     batch = _batch(job)
-    if scores := [s for s in batch.variations.present().values_list("score", flat=True) if s is not None]:
-        Character.objects.filter(pk=batch.character_id).update(score=round(statistics.median(scores), 1))
+    _show_median(batch.character)
     happening = events.VariationsFinished(
         character_id=batch.character_id,
         name=batch.character.name,
@@ -251,7 +257,15 @@ def _variations_ended(job: Job) -> None:
         count=batch.variations.count(),
         state=job.state,
     )
-    log.record(batch.character.project, happening, actor=job.created_by)
+    log.record(batch.character.project, happening, actor=None)
+
+
+def _show_median(character: Character) -> None:
+    """On the card: of the latest batch that has scores. An older one may end after it."""
+    scored = Variation.objects.present().filter(character=character).exclude(score=None)
+    latest = scored.order_by("-batch__created_at", "-batch_id").values("batch_id")[:1]
+    if scores := [s for s in scored.filter(batch_id__in=latest).values_list("score", flat=True) if s is not None]:
+        Character.objects.filter(pk=character.pk).update(score=round(statistics.median(scores), 1))
 
 
 GENERATE_VARIATIONS = JobKind(

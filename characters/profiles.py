@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,15 +19,18 @@ def how_many_to_hold_out(usable: int) -> int:
     return 0 if usable < HOLD_OUT_FROM else max(HOLD_OUT_LEAST, round(usable * HOLD_OUT_SHARE))
 
 
-def choose_held_out(references: Sequence[tuple[Reference, Looked | None]]) -> set[Any]:
+def choose_held_out(
+    references: Sequence[tuple[Reference, Looked | None]], *, trained_with: Collection[str] = ()
+) -> set[Any]:
     """Return the ids of the references to hold out, of those usable.
 
-    Who was held out stays so (an adapter may have been trained without it, and none with it); new ones are taken by
-    the hash of the picture, which nobody chose. Profile views are not taken: identity cannot be measured on them.
+    `trained_with`: ids of those that an adapter has learnt from; they are taken last, for nothing made with it can be
+    measured against them. Who was held out stays so; new ones are taken by the hash of the picture, which nobody chose.
+    Profile views are not taken: identity cannot be measured on them.
     """
     count = how_many_to_hold_out(len(references))
     fit = [r for r, seen in references if seen and (f := main_face(seen)) and angle_of(f) != "profile"]
-    ordered = sorted(fit, key=lambda r: (not r.is_held_out, r.asset.sha256))
+    ordered = sorted(fit, key=lambda r: (str(r.pk) in trained_with, not r.is_held_out, r.asset.sha256))
     return {r.pk for r in ordered[:count]}
 
 

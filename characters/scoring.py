@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from characters.checks import PROFILE_DEGREES, main_face
+from characters.checks import PROFILE_DEGREES, angle_of, main_face
 from characters.models import Character
+from collaboration.wired import entries
 from gpu_worker import calibration
 from gpu_worker.contracts import Face, Looked
 from gpu_worker.models import Reading
@@ -40,17 +41,31 @@ class Truth:
     """Their ids."""
 
 
-def truth_of(character: Character, pack: Pack) -> Truth:
-    """The held-out references; where there are none yet, all usable ones, and it says so."""
+def truth_of(character: Character, pack: Pack, *, known: Collection[str] = ()) -> Truth:
+    """The held-out references; where there are none, all usable ones, and it says so.
+
+    `known`: ids of references that what is measured was conditioned on or trained with. Whatever they are by now, for
+    it they are not held out. Profile views are left out: identity cannot be measured on them.
+    """
     usable = list(character.references.usable().select_related("asset").order_by("added_at"))
-    held_out = [r for r in usable if r.is_held_out]
+    held_out = [r for r in usable if r.is_held_out and str(r.pk) not in known]
     seen = readings([r.asset_id for r in held_out or usable], pack)
-    faces = [(r, f) for r in held_out or usable if (s := seen.get(r.asset_id)) and (f := main_face(s))]
+    found = [(r, f) for r in held_out or usable if (s := seen.get(r.asset_id)) and (f := main_face(s))]
+    faces = [(r, f) for r, f in found if angle_of(f) != "profile"]
     return Truth(
         embeddings=[f.embeddings[ENCODER] for _, f in faces],
         is_held_out=bool(held_out),
         references=[str(r.pk) for r, _ in faces],
     )
+
+
+def trained_with(adapter_ids: Sequence[Any]) -> set[str]:
+    """Ids of the references that any of the adapters has learnt from.
+
+    The apps above know it: callables (adapter ids) -> ids of references, through the slot `adapter.references`.
+    """
+    wanted = [pk for pk in adapter_ids if pk is not None]
+    return {str(pk) for ask in entries("SLOTS", "adapter.references") for pk in ask(wanted)} if wanted else set()
 
 
 def readings(asset_ids: Sequence[Any], pack: Pack) -> dict[Any, Looked]:

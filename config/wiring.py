@@ -10,6 +10,7 @@ SUBJECTS = {
     "scene": "collaboration.projects.SCENE",
     "shot": "collaboration.projects.SHOT",
     "character": "characters.subjects.CHARACTER",
+    "training": "training.subjects.RUN",
 }
 """Subject kind -> `collaboration.subjects.Subject`."""
 
@@ -22,8 +23,11 @@ JOB_KINDS = {
 
 SLOTS = {
     "character.tabs": ["training.fragments.CHARACTER_TAB"],
+    "reference.derived": ["training.derivations.of"],
+    "reference.erased": ["training.actions.forget_reference"],
+    "adapter.references": ["training.derivations.trained_with"],
 }
-"""Place on a page -> fragments of the apps above it."""
+"""Place on a page, or question -> fragments and answers of the apps above it."""
 
 SCHEDULES = {
     "jobs.sweep": ("gpu_worker.sweeper.sweep", 5),

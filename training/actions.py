@@ -19,10 +19,11 @@ from collaboration import events as log
 from collaboration.events import Happening
 from collaboration.models import User
 from gpu_worker import actions as jobs
-from gpu_worker import selection
+from gpu_worker import checkpoints, selection
+from gpu_worker.contracts import RunError
 from gpu_worker.models import Adapter, Job
 from gpu_worker.packs import Pack
-from training import dataset, events, recipes
+from training import dataset, derivations, events, recipes
 from training.models import TrainingRun
 from training.recipes import Recipe
 from training.samples import samples_wanted
@@ -207,6 +208,27 @@ def restore_run(*, run: TrainingRun, actor: User) -> None:
             _tell(run, events.TrainingRestored, actor)
 
 
+# ----------------------------------------------------------------------------------------------- erasing a reference
+def forget_reference(*, reference: Reference, actor: User) -> None:
+    """Before a reference is erased, in that transaction: stop learning from it, and erase what unfinished trainings
+    keep of it. Adapters stay; `erase_adapter` is for them. Fills the slot `reference.erased`.
+    """
+    for run in derivations.runs_with(reference.asset_id):
+        job = _locked(run)  # the jobs before the characters, as where a result is accepted
+        run.references = derivations.without_caption(run, reference.asset_id)
+        run.save(update_fields=["references"])
+        if not job.has_ended:
+            job = cancel_training(run=run, actor=actor).job
+        if job.has_ended:  # else when its worker has stopped: see `note_stopped`
+            _forget_checkpoints(job)
+
+
+def _forget_checkpoints(job: Job) -> None:
+    """They hold weights that were being learnt, and the embeddings of the references."""
+    Job.objects.filter(pk=job.pk).update(checkpoint_step=0)
+    transaction.on_commit(lambda: checkpoints.forget(job), robust=True)
+
+
 # ------------------------------------------------------------------------------------------------------- how it ends
 def note_finished(*, run: TrainingRun) -> None:
     """In the transaction that ends the job."""
@@ -217,6 +239,8 @@ def note_finished(*, run: TrainingRun) -> None:
 
 def note_stopped(*, run: TrainingRun) -> None:
     """In the transaction that ends the job as failed or cancelled."""
+    if derivations.has_erased_picture(run):
+        _forget_checkpoints(run.job)
     character_actions.refresh_status(character=run.character)
     if run.job.state == Job.CANCELLED:
         _tell(run, events.TrainingCancelled, run.cancelled_by, step=run.job.step)
@@ -226,9 +250,17 @@ def note_stopped(*, run: TrainingRun) -> None:
 
 # ---------------------------------------------------------------------------------------------------------- adapters
 def accept_adapter(*, run: TrainingRun, prepared: assets.Prepared, again: Any, pack: Pack, rank: int) -> Adapter:
-    """Make a trained file the character's active adapter: row, revision and event, in the caller's transaction."""
+    """Make a trained file the character's active adapter: row, revision and event, in the caller's transaction.
+
+    Raises RunError where a reference was erased while it was being learnt from.
+    """
     with transaction.atomic():
         character = recording.lock(run.character)
+        if derivations.has_erased_picture(run):
+            raise RunError(
+                "References of this training were erased while it ran, so what it learnt is not kept. "
+                "Start a new training with those that are left."
+            )
         asset = assets.record(prepared, actor=run.created_by, again=again)
         adapter = jobs.create_adapter(
             project=character.project,
@@ -258,9 +290,10 @@ def accept_adapter(*, run: TrainingRun, prepared: assets.Prepared, again: Any, p
 
 
 def activate_adapter(*, adapter: Adapter, actor: User) -> Adapter:
-    """Make this version the one that variations are generated with. Raises ValidationError for one that is erased."""
+    """Make this version the one that variations are generated with. Raises ValidationError for one that is erased
+    or whose character is in the trash."""
     with transaction.atomic():
-        character = _character_of(adapter)
+        character = _locked_character(adapter.subject_id)
         adapter = Adapter.objects.select_for_update(of=("self",)).get(pk=adapter.pk)
         if adapter.erased_at is not None:
             raise ValidationError(f"Adapter v{adapter.version} has been erased and cannot be used any more.")

@@ -18,9 +18,10 @@ from characters.actions.recording import lock, named, record, touch
 from characters.models import Character, Reference
 from collaboration import events as log
 from collaboration.models import User
+from collaboration.wired import entries
 from gpu_worker import actions as jobs
 from gpu_worker import catalog, contracts
-from gpu_worker.models import Job, Reading
+from gpu_worker.models import Adapter, Job, Reading
 
 LOOK_TOGETHER = 24
 """References one job looks at; more make another job."""
@@ -118,9 +119,12 @@ def erase_reference(*, reference: Reference, actor: User) -> None:
     """Erase a reference for good: its file, what was seen in it, and its part in the profile.
 
     A tombstone without content stays. Adapters trained with it and pictures made from it are not touched: see
-    `derivations.of`, which names them. Repeating it is harmless.
+    `derivations.of`, which names them. The apps above do their part through the slot `reference.erased`: callables
+    (reference, actor). Repeating it is harmless.
     """
     with transaction.atomic():
+        for do in entries("SLOTS", "reference.erased"):
+            do(reference=reference, actor=actor)
         # In one order, so that two erasures never wait for each other.
         showing = Character.objects.filter(references__asset_id=reference.asset_id).distinct().order_by("pk")
         characters = [lock(c) for c in showing]
@@ -141,11 +145,15 @@ def erase_reference(*, reference: Reference, actor: User) -> None:
 def accept_reading(*, reference_id: Any, seen: dict[str, Any]) -> None:
     """Keep what was seen in a reference, and judge all of the character's references anew. Raises ContractError."""
     contracts.looked_from_json(seen)
-    reference = Reference.objects.select_related("asset", "character").filter(pk=reference_id).first()
-    if reference is None or reference.asset.erased_at is not None:
+    owner = Character.objects.filter(references=reference_id).first()
+    if owner is None:
         return
     pack = catalog.default_pack()
-    character = lock(reference.character)
+    character = lock(owner)
+    # Read under the lock: an erasure that is under way must not be followed by what it erases.
+    reference = Reference.objects.select_related("asset").get(pk=reference_id)
+    if reference.asset.erased_at is not None:
+        return
     Reading.objects.update_or_create(
         asset=reference.asset, pack=pack.name, pack_version=pack.version, defaults={"seen": seen}
     )
@@ -160,9 +168,16 @@ def accept_reading(*, reference_id: Any, seen: dict[str, Any]) -> None:
 def reject_unreadable(*, reference_ids: Iterable[Any], sentence: str) -> None:
     """The looking itself failed: say so on each reference instead of leaving it "checking" for ever."""
     answer = {"name": "look", "verdict": checks.REJECT, "word": "Not checked", "sentence": sentence}
-    Reference.objects.filter(pk__in=list(reference_ids), verdict=Reference.CHECKING).update(
-        verdict=Reference.REJECT, checks=[answer]
-    )
+    wanted = Reference.objects.filter(pk__in=list(reference_ids), verdict=Reference.CHECKING)
+    with transaction.atomic():
+        for owner in Character.objects.filter(references__in=wanted).distinct().order_by("pk"):
+            character = lock(owner)
+            mine = list(wanted.filter(character=character).values_list("pk", flat=True))
+            Reference.objects.filter(pk__in=mine).update(verdict=Reference.REJECT, checks=[answer])
+            told = [
+                events.ReferenceChecked(**named(character), reference_id=pk, verdict=Reference.REJECT) for pk in mine
+            ]
+            log.record_all(character.project, told, actor=None)
 
 
 def refresh_references(character: Character) -> None:
@@ -190,7 +205,10 @@ def refresh_references(character: Character) -> None:
             reference.verdict, reference.checks = verdict, answers
             reference.save(update_fields=["verdict", "checks"])
     usable = [r for r in present if r.verdict in (Reference.PASS, Reference.WARN)]
-    held_out = profiles.choose_held_out([(r, seen.get(r.asset_id)) for r in usable])
+    adapters = Adapter.objects.of("character", character.pk).values_list("pk", flat=True)
+    held_out = profiles.choose_held_out(
+        [(r, seen.get(r.asset_id)) for r in usable], trained_with=scoring.trained_with(list(adapters))
+    )
     for reference in present:
         if reference.is_held_out != (reference.pk in held_out):
             reference.is_held_out = reference.pk in held_out

@@ -71,6 +71,25 @@ def test_scores_are_measured_against_those_held_out(mara: Character, add: Callab
     assert set(truth.references) == {str(pk) for pk in held_out(mara)}
 
 
+def test_what_an_adapter_was_trained_with_is_not_held_out_from_it(
+    mara: Character, add: Callable[..., list[Reference]]
+) -> None:
+    add(mara, 10)
+    pack, kept = catalog.default_pack(), sorted(str(pk) for pk in held_out(mara))
+    some = scoring.truth_of(mara, pack, known=kept[:1])
+    assert (some.is_held_out, list(some.references)) == (True, kept[1:])
+    none = scoring.truth_of(mara, pack, known=kept)
+    assert (none.is_held_out, len(none.references)) == (False, 10)
+
+
+def test_profile_views_are_not_measured_against(mara: Character, add: Callable[..., list[Reference]]) -> None:
+    aside = add(mara, 1, faces=(face(0, yaw=70.0),))[0]
+    front = add(mara, 2, first=1)
+    assert aside.verdict == "warn"
+    truth = scoring.truth_of(mara, catalog.default_pack())
+    assert set(truth.references) == {str(r.pk) for r in front}
+
+
 def test_the_same_person_scores_high_and_a_stranger_low(mara: Character, add: Callable[..., list[Reference]]) -> None:
     pack = catalog.default_pack()
     add(mara, 8)

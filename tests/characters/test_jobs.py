@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.core.files.storage import default_storage
 from django.test import Client
 from django.urls import reverse
 from PIL import Image
@@ -18,6 +19,7 @@ from characters import actions, orders
 from characters.models import Character, IdentityProfile, Reference, Variation
 from characters.variations import Settings
 from collaboration.models import Event, User
+from gpu_worker.contracts import Failed, Output
 from gpu_worker.models import Job, JobOutput, Reading
 from tests.gpu_worker.compute.conftest import face_picture
 
@@ -83,6 +85,47 @@ def test_a_reference_removed_while_its_job_waited_does_no_harm(
     second.refresh_from_db()
     assert second.verdict in ("pass", "warn")
     assert Reading.objects.count() == 1
+
+
+def test_a_reference_erased_between_two_claims_takes_no_answer_from_another(
+    mara: Character, worker: Any, stored: Callable[..., Asset], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = actions.add_references(character=mara, assets=[stored(mara, n, data=png(n)) for n in range(3)], actor=alice)
+    run = worker.runner.run
+
+    def dies_after_one(*args: Any, **kwargs: Any) -> Any:
+        for message in run(*args, **kwargs):
+            yield message
+            if isinstance(message, Output):
+                yield Failed(sentence="The worker is told to stop.", retryable=True)
+                return
+
+    monkeypatch.setattr(worker.runner, "run", dies_after_one)
+    assert worker.run_next()
+    assert JobOutput.objects.count() == 1
+    monkeypatch.setattr(worker.runner, "run", run)
+    actions.erase_reference(reference=rows[0], actor=alice)
+    Job.objects.update(not_before=None)
+    assert worker.run_next()
+    for row in rows[1:]:
+        row.refresh_from_db()
+        assert row.verdict in ("pass", "warn"), row.checks
+    assert set(Reading.objects.values_list("asset", flat=True)) == {r.asset_id for r in rows[1:]}
+
+
+def test_one_file_that_is_lost_does_not_cost_the_others_their_checks(
+    mara: Character, worker: Any, stored: Callable[..., Asset], bob: User
+) -> None:
+    lost, fine = actions.add_references(
+        character=mara, assets=[stored(mara, n, data=png(n)) for n in range(2)], actor=bob
+    )
+    default_storage.delete(lost.asset.key)
+    assert worker.run_next()
+    lost.refresh_from_db()
+    fine.refresh_from_db()
+    assert fine.verdict in ("pass", "warn")
+    assert lost.verdict == "reject"
+    assert "Upload it again" in lost.checks[0]["sentence"]
 
 
 def test_a_batch_is_made_scored_and_explained(seen_mara: Character, worker: Any, bob: User) -> None:

@@ -4,16 +4,18 @@ import json
 from collections.abc import Callable
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
 from assets.models import Asset
 from characters import actions, derivations
+from characters.actions import references
 from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
 from collaboration.models import Event, User
 from gpu_worker import actions as jobs
 from gpu_worker.models import Job, Reading
-from tests.characters.conftest import looked
+from tests.characters.conftest import as_json, looked
 
 
 def url(name: str, character: Character, *more: object) -> str:
@@ -111,6 +113,8 @@ def test_a_failed_look_is_said_and_can_be_repeated(
     reference.refresh_from_db()
     assert reference.verdict == Reference.REJECT
     assert "have it checked" in reference.checks[0]["sentence"]
+    told = Event.objects.get(kind="reference.checked")
+    assert (told.payload["reference_id"], told.payload["verdict"]) == (str(reference.pk), "reject")
     response = client_of(bob).post(url("references_check", mara), follow=True)
     assert "1 being checked again." in response.content.decode()
     reference.refresh_from_db()
@@ -138,30 +142,8 @@ def test_before_erasing_it_says_what_was_made_from_it(
     reference = add(mara, 1)[0]
     batch_of(mara, count=1)
     Variation.objects.update(measured_against={"reference_ids": [str(reference.pk)]})
-    job = jobs.enqueue(
-        kind="training.train",
-        title="Train",
-        project=mara.project,
-        actor=alice,
-        subject=("character", mara.pk),
-        arguments={"references": [str(reference.pk)]},
-        queue=Job.STANDARD,
-        units=1,
-    )
-    jobs.create_adapter(
-        project=mara.project,
-        subject=("character", mara.pk),
-        activate=True,
-        sha256="0" * 64,
-        pack="paper",
-        pack_version="1.0",
-        architecture="stable-diffusion-v1",
-        trigger="sks",
-        rank=4,
-        job=job,
-    )
     page = client_of(alice).get(url("reference_erase", mara, reference.pk)).content.decode()
-    for what in ("What was seen in it", "The identity profile", "Adapter v1", "One generated picture"):
+    for what in ("What was seen in it", "The identity profile", "One generated picture"):
         assert what in page
     assert Asset.objects.get(pk=reference.asset_id).erased_at is None
 
@@ -193,6 +175,26 @@ def test_a_prompt_written_by_hand_survives_but_no_embedding_does(
     actions.erase_reference(reference=reference, actor=alice)
     profile = IdentityProfile.objects.get()
     assert (profile.base_prompt, profile.centroid, profile.colours, profile.is_learnt) == ("a queen", [], [], False)
+
+
+def test_an_answer_that_comes_during_an_erasure_is_not_kept(
+    alice: User, mara: Character, stored: Callable[..., Asset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = actions.add_references(character=mara, assets=[stored(mara, 1)], actor=alice)[0]
+    lock, waited = references.lock, []
+
+    def lock_late(character: Character) -> Character:
+        """Who waits for the lock gets it when the erasure, which had it, is done."""
+        if not waited:
+            waited.append(True)
+            actions.erase_reference(reference=Reference.objects.get(pk=reference.pk), actor=alice)
+        return lock(character)
+
+    monkeypatch.setattr(references, "lock", lock_late)
+    with transaction.atomic():
+        actions.accept_reading(reference_id=reference.pk, seen=as_json(looked(1)))
+    assert waited
+    assert not Reading.objects.exists()
 
 
 def test_a_picture_that_others_use_goes_from_all_of_them(

@@ -227,9 +227,7 @@ def test_retry_beside_another_training_is_refused(run: TrainingRun, mara: Charac
 def test_a_failure_is_told_with_its_sentence(run: TrainingRun, mara: Character, row: Worker) -> None:
     job = claims.claim(GPU, row)
     assert job is not None
-    from gpu_worker.kinds import kind_of
-
-    claims.end(job, Job.FAILED, then=kind_of(job.kind).failed, error="The memory was too small.")
+    claims.end(job, Job.FAILED, error="The memory was too small.")
     event = Event.objects.get(kind="training.failed")
     assert event.payload["sentence"] == "The memory was too small."
     assert status(mara) == Character.READY

@@ -15,6 +15,7 @@ def _count(n: int, one: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfCharacter(Happening):
+    topic: ClassVar[str] = "Characters"
     character_id: UUID
     name: str
 
@@ -56,7 +57,12 @@ class CharacterRestored(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferencesAdded(_OfCharacter):
+class _OfReference(_OfCharacter):
+    topic: ClassVar[str] = "References"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferencesAdded(_OfReference):
     kind: ClassVar[str] = "reference.added"
     reference_ids: list[UUID]
 
@@ -65,18 +71,18 @@ class ReferencesAdded(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceChecked(_OfCharacter):
+class ReferenceChecked(_OfReference):
     kind: ClassVar[str] = "reference.checked"
     reference_id: UUID
     verdict: str
 
     def summary(self) -> str:
-        words = {"pass": "passed", "warn": "passed with a warning", "reject": "cannot be used"}
-        return f"a reference of {self.name} {words[self.verdict]}"
+        words = {"pass": "it passed", "warn": "it passed with a warning", "reject": "it cannot be used"}
+        return f"checked a reference of {self.name}: {words[self.verdict]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceTrashed(_OfCharacter):
+class ReferenceTrashed(_OfReference):
     kind: ClassVar[str] = "reference.trashed"
     reference_id: UUID
 
@@ -85,7 +91,7 @@ class ReferenceTrashed(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceRestored(_OfCharacter):
+class ReferenceRestored(_OfReference):
     kind: ClassVar[str] = "reference.restored"
     reference_id: UUID
 
@@ -94,7 +100,7 @@ class ReferenceRestored(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceErased(_OfCharacter):
+class ReferenceErased(_OfReference):
     kind: ClassVar[str] = "reference.erased"
     reference_id: UUID
 
@@ -122,7 +128,12 @@ class BasePromptChanged(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariationsOrdered(_OfCharacter):
+class _OfVariation(_OfCharacter):
+    topic: ClassVar[str] = "Variations"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationsOrdered(_OfVariation):
     kind: ClassVar[str] = "variation.ordered"
     batch_id: UUID
     count: int
@@ -133,19 +144,38 @@ class VariationsOrdered(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariationsFinished(_OfCharacter):
+class VariationsFinished(_OfVariation):
     kind: ClassVar[str] = "variation.finished"
     batch_id: UUID
     count: int
+    """Pictures made."""
     state: str
 
     def summary(self) -> str:
-        how = {"done": "finished", "failed": "failed after", "cancelled": "were stopped after"}[self.state]
-        return f"variations of {self.name} {how}: {_count(self.count, 'picture')}"
+        how = {"done": "finished", "failed": "could not finish", "cancelled": "stopped"}[self.state]
+        return f"{how} variations of {self.name}: {_count(self.count, 'picture')} made"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariationPicked(_OfCharacter):
+class VariationsCancelled(_OfVariation):
+    kind: ClassVar[str] = "variation.cancelled"
+    batch_id: UUID
+
+    def summary(self) -> str:
+        return f"cancelled variations of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationsRetried(_OfVariation):
+    kind: ClassVar[str] = "variation.retried"
+    batch_id: UUID
+
+    def summary(self) -> str:
+        return f"put variations of {self.name} back in the queue"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariationPicked(_OfVariation):
     kind: ClassVar[str] = "variation.picked"
     variation_id: UUID
 
@@ -154,7 +184,7 @@ class VariationPicked(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariationUnpicked(_OfCharacter):
+class VariationUnpicked(_OfVariation):
     kind: ClassVar[str] = "variation.unpicked"
     variation_id: UUID
 
@@ -163,7 +193,7 @@ class VariationUnpicked(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariationTrashed(_OfCharacter):
+class VariationTrashed(_OfVariation):
     kind: ClassVar[str] = "variation.trashed"
     variation_id: UUID
 
@@ -172,7 +202,7 @@ class VariationTrashed(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariationRestored(_OfCharacter):
+class VariationRestored(_OfVariation):
     kind: ClassVar[str] = "variation.restored"
     variation_id: UUID
 
@@ -182,6 +212,7 @@ class VariationRestored(_OfCharacter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfPreset(Happening):
+    topic: ClassVar[str] = "Variations"
     preset_id: int
     name: str
 

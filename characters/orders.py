@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from characters import events, profiles, variations
 from characters.models import Character, IdentityProfile, Preset, VariationBatch
 from characters.variations import Settings
 from collaboration import events as log
+from collaboration.events import Happening
 from collaboration.models import Project, User
 from collaboration.names import clean_name
 from gpu_worker import actions as jobs
@@ -112,6 +114,31 @@ def order_variations(*, character: Character, settings: Settings, actor: User, p
     return batch
 
 
+def cancel_batch(*, batch: VariationBatch, actor: User) -> None:
+    """Stop making the rest; what is made stays. One that has ended stays as it is."""
+    with transaction.atomic():
+        before = Job.objects.select_for_update().get(pk=batch.job_id)
+        batch.job = jobs.cancel(job=before)
+        if (before.state, before.wanted) != (batch.job.state, batch.job.wanted):
+            _tell(batch, events.VariationsCancelled, actor)
+
+
+def retry_batch(*, batch: VariationBatch, actor: User) -> None:
+    """Make what is missing of a failed or cancelled batch. Raises NotNow."""
+    with transaction.atomic():
+        job = Job.objects.select_for_update().get(pk=batch.job_id)
+        if job.outputs.count() >= len(batch.plan):
+            raise jobs.NotNow("All pictures of this batch have been made.")
+        batch.job = jobs.retry(job=job)
+        _tell(batch, events.VariationsRetried, actor)
+
+
+def _tell(batch: VariationBatch, happening: Callable[..., Happening], actor: User) -> None:
+    character = batch.character
+    told = happening(character_id=character.pk, name=character.name, batch_id=batch.pk)
+    log.record(character.project, told, actor=actor)
+
+
 def _seconds_per_picture(settings: Settings) -> float:
     return (settings.steps or 0) * SECONDS_PER_STEP_AND_PICTURE
 
@@ -121,11 +148,15 @@ KEPT = ("axes", "text", "per_combination", "negative_prompt", "steps", "guidance
 
 
 def save_preset(*, project: Project, name: str, settings: Settings, actor: User) -> Preset:
-    """Keep what is to be varied under a name; saving under the same name replaces. Raises ValidationError."""
+    """Keep what is to be varied under a name; saving under the same name replaces.
+
+    Raises ValidationError, keyed by `preset_name` or as `order_variations` does.
+    """
     try:
         name = clean_name(name, limit=60, what="name of the preset")
     except ValidationError as error:
         raise ValidationError({"preset_name": error.messages}) from None
+    variations.checked(settings, catalog.default_pack())
     kept = {key: value for key, value in settings.as_json().items() if key in KEPT}
     with transaction.atomic():
         preset, _ = Preset.objects.update_or_create(

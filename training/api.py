@@ -1,4 +1,4 @@
-"""/api/v1: training runs and their adapters; also where any job is cancelled, for a training tells by whom."""
+"""/api/v1: training runs and their adapters; also where any job is cancelled, which is told with who did it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pydantic import Field
 
 from assets.api import address_of
 from assets.delivery import deliver
+from characters import orders
 from characters.api.characters import in_use
 from characters.api.schemas import PictureOut, Tier
-from characters.models import Character
+from characters.models import Character, VariationBatch
 from characters.permissions import access_character
 from collaboration.permissions import Verb, require
 from collaboration.rest.auth import ApiRequest
@@ -255,8 +256,11 @@ def cancel_job(request: ApiRequest, job_id: UUID) -> JobOut:
     """A running job stops at its next step. What waits for it is cancelled too; one that has ended stays as it is."""
     job = access_job(request.auth, job_id, verb=None)
     run = TrainingRun.objects.with_rows().filter(job=job).first()
+    batch = VariationBatch.objects.filter(job=job).select_related("character__project").first()
     if run is not None and not job.has_ended:
         actions.cancel_training(run=run, actor=request.auth)
+    elif batch is not None:
+        orders.cancel_batch(batch=batch, actor=request.auth)
     else:
         jobs.cancel(job=job)
     job = access_job(request.auth, job_id)

@@ -315,12 +315,12 @@ def batch_progress(request: AuthenticatedRequest, project: str, batch_id: UUID) 
 def _progress(request: AuthenticatedRequest, batch: VariationBatch, have: str) -> HttpResponse:
     made = queries.variations_of(batch)
     audience = verbs_of(request.user, batch.character.project)
-    known = {int(part) for part in have.split(",") if part.isdigit()}
+    known = set(have.split(","))
     # Places that are still empty change with the state of the job: all of them come along when it ends.
     places = range(len(batch.plan)) if batch.job.has_ended or not have else sorted(made)
     context = {
         "progress": fragments.batch_progress(batch, made, audience),
-        "news": [fragments.cell(batch, k, made.get(k), audience) for k in places if k not in known],
+        "news": [fragments.cell(batch, k, made.get(k), audience) for k in places if str(k) not in known],
     }
     return render(request, "characters/_batch_news.html", context)
 
@@ -338,7 +338,7 @@ def _after_job(request: AuthenticatedRequest, batch: VariationBatch) -> HttpResp
 @login_required
 def batch_cancel(request: AuthenticatedRequest, project: str, batch_id: UUID) -> HttpResponse:
     batch = find_batch(request, project, batch_id, Verb.GENERATE)
-    jobs.cancel(job=batch.job)
+    orders.cancel_batch(batch=batch, actor=request.user)
     return _after_job(request, batch)
 
 
@@ -348,7 +348,7 @@ def batch_retry(request: AuthenticatedRequest, project: str, batch_id: UUID) -> 
     """Make what is missing of a failed or cancelled batch."""
     batch = find_batch(request, project, batch_id, Verb.GENERATE)
     try:
-        jobs.retry(job=batch.job)
+        orders.retry_batch(batch=batch, actor=request.user)
     except jobs.NotNow as refusal:
         if request.htmx:
             return with_toast(_after_job(request, batch), refusal.messages[0], kind="attention")

@@ -72,6 +72,7 @@ def scenes_of(project: Project) -> QuerySet[Scene]:
 @dataclass(frozen=True, slots=True)
 class Day:
     date: datetime.date
+    """In UTC."""
     entries: list[tuple[Event, Link | None]] = field(default_factory=list)
 
 

@@ -33,12 +33,10 @@ def activity(request: AuthenticatedRequest, project: str) -> HttpResponse:
         query = urlencode({k: v for k, v in (chosen | changed).items() if v})
         return f"{here}?{query}" if query else here
 
-    last_day = page.days[-1].date if page.days else None
     context: dict[str, Any] = {
         "project": film,
         "days": page.days,
-        "next_url": url(before=page.older, after=last_day) if page.older else "",
-        "shown_day": request.GET.get("after", "") if request.htmx else "",
+        "next_url": url(before=page.older) if page.older else "",
     }
     if request.htmx and before is not None:
         return render(request, "collaboration/_activity.html", context)

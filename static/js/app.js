@@ -1,6 +1,7 @@
 // The entry: one small module per behaviour. Each works when its element exists and leaves the page alone otherwise.
 import * as compare from "./compare.js";
 import * as copy from "./copy.js";
+import * as days from "./days.js";
 import * as dialog from "./dialog.js";
 import * as draft from "./draft.js";
 import * as fill from "./fill.js";
@@ -29,6 +30,7 @@ const modules = [
   copy,
   upload,
   poll,
+  days,
   time,
   draft,
   fill,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from django.http import HttpRequest, HttpResponse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.interface.pages import answers, error_page, row, seen, status
 
@@ -429,6 +429,28 @@ def test_dragging_wipes(page: Page) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ small things
+def test_days_are_those_of_the_reader(chromium: Browser, interface_server: str) -> None:
+    """Twelve hours ahead, one day of UTC is two, and what is loaded later joins the day it belongs to."""
+    context = chromium.new_context(base_url=interface_server, timezone_id="Pacific/Majuro")
+    page = context.new_page()
+    page.clock.set_fixed_time("2026-01-31T13:00:00Z")
+    page.goto("/page/?body=days")
+    place = page.locator("[data-days]")
+    expect(place.locator("h2")).to_have_text(["Today", "Yesterday"])
+    expect(place.locator(".feed").nth(0).locator("li")).to_have_text(["13 h", "12 h"], use_inner_text=True)
+    expect(place.locator(".feed").nth(1).locator("li")).to_have_text(["11 h"], use_inner_text=True)
+    answers.append(
+        lambda request: HttpResponse(
+            "<h2>Friday</h2><ul class='feed'><li>1 h <time datetime='2026-01-31T01:00:00Z'></time></li></ul>"
+            "<h2>Thursday</h2><ul class='feed'><li>old <time datetime='2026-01-29T01:00:00Z'></time></li></ul>"
+        )
+    )
+    page.click("text=Show earlier")
+    expect(place.locator("h2")).to_have_text(["Today", "Yesterday", "Thursday, January 29, 2026"])
+    expect(place.locator(".feed").nth(1).locator("li")).to_have_text(["11 h", "1 h"], use_inner_text=True)
+    context.close()
+
+
 def test_times_are_relative_and_exact_on_hover(page: Page) -> None:
     page.goto("/page/?body=time")
     moment = page.locator("#content time")

@@ -46,8 +46,11 @@ def aligned(picture: Pixels, keypoints: NDArray[np.float64]) -> Pixels:
     return np.asarray(face_align.norm_crop(picture, keypoints.astype(np.float32), image_size=CROP), np.uint8)
 
 
-def make(work: Path, *, processes: int = 2, log: Callable[[str], None] = print) -> None:
-    """Render every split that is not there yet."""
+def make(
+    work: Path, *, only: Iterable[Split] = splits.ALL, processes: int = 2, log: Callable[[str], None] = print
+) -> None:
+    """Render every split of `only` that is not there yet."""
+    wanted = frozenset(only)
     jobs: list[tuple[Split, Callable[[int, int], Any], tuple[int, ...]]] = [
         (splits.GENERATOR, _portraits, (PORTRAIT, PORTRAIT, 3)),
         (splits.CONDITIONING, _crops, (CROP, CROP, 3)),
@@ -59,7 +62,7 @@ def make(work: Path, *, processes: int = 2, log: Callable[[str], None] = print) 
     work.mkdir(parents=True, exist_ok=True)
     for split, painter, shape in jobs:
         path = work / f"{split.name}.npy"
-        if path.exists():
+        if split not in wanted or path.exists():
             continue
         part = path.with_suffix(".part.npy")
         out = np.lib.format.open_memmap(

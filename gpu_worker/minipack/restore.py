@@ -16,16 +16,18 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, CLIPTextModel
 
-from . import data, generator
+from . import data, generator, splits
 from .data import Pixels
 from .text import token_ids
 
+NEEDED = (splits.GENERATOR, splits.CALIBRATION, splits.EVALUATION)
+"""What the generator learns from, and what it is calibrated and measured with."""
 Log = Callable[[str], None]
 
 
 def restore(pack: Path, work: Path, *, processes: int = 2, log: Log = print) -> None:
     """Write `codec.pt`, `decoder.pt`, `generator.ckpt` and the reference embeddings from a pack; render the pictures."""
-    data.make(work, processes=processes, log=log)
+    data.make(work, only=NEEDED, processes=processes, log=log)
     if not (work / "codec.pt").exists():
         vae = AutoencoderKL.from_pretrained(pack / "pipeline" / "vae", local_files_only=True, dtype=torch.float32)
         torch.save({"model": vae.state_dict()}, work / "codec.pt")

@@ -81,16 +81,15 @@ def go_through(studio: Studio, page: Page, camera: Camera, files: list[Path]) ->
 
     page.goto(f"{gallery}new/")
     camera.shoot("new-character")
-    page.fill("input[name=name]", "Ilse Brandt")
-    page.fill("textarea[name=description]", "The lighthouse keeper's niece, who comes for the summer and stays.")
+    page.fill("input[name=name]", "Ruben Brandt")
+    page.fill("textarea[name=description]", "The lighthouse keeper's nephew, who comes for the summer and stays.")
     noun, traits = people.describe(people.sample_person(SOMEBODY_NEW))["noun"], "freckles"
     page.fill("input[name=noun]", str(noun))
     page.fill("[name=traits]", traits)
     page.click("main form button[type=submit]")
-    page.wait_for_url("**/characters/*-*/**")
-    character = page.url.partition("?")[0]
+    page.wait_for_url("**/characters/*-*/references/")
+    character = page.url.partition("?")[0].removesuffix("references/")
 
-    page.goto(f"{character}references/")
     page.set_input_files("input[type=file]", [str(f) for f in files])
     page.wait_for_timeout(1500)
     camera.shoot("uploading")
@@ -102,15 +101,15 @@ def go_through(studio: Studio, page: Page, camera: Camera, files: list[Path]) ->
 
     page.goto(f"{character}train/")
     camera.shoot("train")
-    page.locator("main form button[type=submit]").last.click()
+    page.get_by_role("button", name="Train Ruben Brandt").click()
     page.wait_for_url("**/training/*-*/")
     run = page.url
-    page.wait_for_timeout(45_000)
+    page.wait_for_timeout(30_000)
     camera.shoot("training")
     page.goto(gallery.replace("/characters/", "/training/"))
     camera.shoot("queue")
     page.goto(run)
-    wait(lambda: page.reload() and page.get_by_text("Done", exact=False).count() > 0, 600)
+    wait(lambda: page.get_by_text("Trained", exact=True).count() > 0, 600)
     camera.shoot("training-done")
 
     page.goto(f"{character}variations/")

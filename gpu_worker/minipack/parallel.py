@@ -16,7 +16,6 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-
 BFLOAT16 = torch.cpu._is_avx512_bf16_supported()
 """Whether the processor has instructions for bfloat16. Without them it is ten times slower than float32."""
 LAYOUT = torch.channels_last if BFLOAT16 else torch.contiguous_format

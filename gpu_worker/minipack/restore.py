@@ -26,7 +26,7 @@ Log = Callable[[str], None]
 
 
 def restore(pack: Path, work: Path, *, processes: int = 2, log: Log = print) -> None:
-    """Write `codec.pt`, `decoder.pt`, `generator.ckpt` and the reference embeddings from a pack; render the pictures."""
+    """Write codec, decoder, checkpoint and reference embeddings of the generator from a pack; render its pictures."""
     data.make(work, only=NEEDED, processes=processes, log=log)
     if not (work / "codec.pt").exists():
         vae = AutoencoderKL.from_pretrained(pack / "pipeline" / "vae", local_files_only=True, dtype=torch.float32)

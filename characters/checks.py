@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from gpu_worker import calibration
-from gpu_worker.contracts import Face, Looked
+from gpu_worker.contracts import PHOTOGRAPH, Face, Looked
 from gpu_worker.packs import Pack
 
 PASS, WARN, REJECT = "pass", "warn", "reject"
@@ -26,7 +26,6 @@ SHARPNESS_REJECT, SHARPNESS_WARN = 12.0, 40.0
 DARK, BRIGHT, CLIPPED_WARN = 0.08, 0.94, 0.35
 NEAR_DUPLICATE_BITS = 6
 PROFILE_DEGREES = 45.0
-PHOTOGRAPHIC = 0.5
 OUTLIER_LEAST = 3
 """References needed before one of them can stand out."""
 
@@ -205,7 +204,7 @@ def _bits(a: str, b: str) -> int:
 
 
 def _domain(seen: Looked, pack: Pack) -> Check | None:
-    if pack.domain == "illustration" and seen.photographic > PHOTOGRAPHIC:
+    if pack.domain == "illustration" and seen.photographic >= PHOTOGRAPH:
         return Check(
             name="domain",
             verdict=WARN,

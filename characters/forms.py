@@ -187,7 +187,7 @@ class OrderForm(forms.Form):
             return self.wanted.axes
         data = cast("QueryDict", self.data)
         return {
-            axis: tuple(dict.fromkeys([*data.getlist(axis), *split_words(data.get(f"{axis}_more", "")[:2000])]))
+            axis: tuple(dict.fromkeys([*data.getlist(axis), *split_words(data.get(f"{axis}_more", ""))]))
             for axis in AXES
         }
 

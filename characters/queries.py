@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db.models import Count, F, FloatField, Prefetch, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower
-from django.utils.dateparse import parse_datetime
 
 from characters.models import TIERS, Character, Preset, Reference, Tag, Variation, VariationBatch
 from collaboration.models import Project
@@ -43,6 +43,11 @@ SORTS: dict[str, Sort] = {
 }
 
 
+def _typed(text: str, limit: int) -> str:
+    # PostgreSQL cannot compare with U+0000.
+    return text.replace("\0", "").strip()[:limit]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """What the gallery was asked for; unknown values are left out."""
@@ -57,8 +62,8 @@ class Filter:
     def of(cls, query: Any) -> Filter:
         status, tier, sort = query.get("status", ""), query.get("tier", ""), query.get("sort", "")
         return cls(
-            search=query.get("q", "").strip()[:200],
-            tag=query.get("tag", "").strip()[:40],
+            search=_typed(query.get("q", ""), 200),
+            tag=_typed(query.get("tag", ""), 40),
             tier=tier if tier in dict(TIERS) else "",
             status=status if status in dict(Character.STATUSES) else "",
             sort=sort if sort in SORTS else "updated",
@@ -131,14 +136,35 @@ def _cursor(text: str, sort: str) -> tuple[Any, UUID]:
     try:
         of, value, id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         key = UUID(id)
-    except (ValueError, TypeError, AttributeError, binascii.Error):
+        value = _KINDS[sort](value)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
         raise refused from None
-    if sort == "updated" and isinstance(value, str):
-        value = parse_datetime(value)
-    kinds = {"updated": datetime, "name": str, "importance": int | float, "score": int | float}
-    if of != sort or not isinstance(value, kinds[sort]) or isinstance(value, bool):
+    if of != sort:
         raise refused
     return value, key
+
+
+def _moment(value: str) -> datetime:
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(value)
+    return moment.astimezone(UTC)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(value)
+    return float(value)
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError(value)
+    return value
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {"updated": _moment, "name": _text, "importance": _finite, "score": _finite}
+"""Sort -> reads the value of a cursor. Raises ValueError, TypeError or OverflowError for what cannot be one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +244,11 @@ def active_adapter(character: Character) -> Adapter | None:
 
 
 def picked_of(character: Character, *, limit: int = 12) -> list[Variation]:
-    rows = character.variations.present().exclude(picked_at=None).select_related("asset", "picked_by", "batch")
+    rows = (
+        character.variations.present()
+        .exclude(picked_at=None)
+        .select_related("asset", "picked_by", "batch__job", "batch__adapter")
+    )
     return list(rows.order_by("-picked_at")[:limit])
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from collaboration.names import clean_text
 from gpu_worker import selection
 from gpu_worker.packs import Pack
 
@@ -42,6 +43,14 @@ CLOSED_PHRASES = {
 }
 PROMPT_ORDER = ("expression", "outfit", "colour", "background", "light", "pose")
 LONGEST_VALUE = 120
+TEXTS = {
+    "text": (1000, "free text"),
+    "base_prompt": (600, "base prompt"),
+    "negative_prompt": (1000, "negative prompt"),
+}
+"""Setting -> (most characters, what to call it)."""
+SIDES = (64, 2048)
+"""Pixels, where a pack names no sizes of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +101,16 @@ def checked(settings: Settings, pack: Pack) -> Settings:
     filled["axes"] = {axis: filled["axes"][axis] for axis in AXES if filled["axes"].get(axis)}
     if any(len(v) > LONGEST_VALUE for values in filled["axes"].values() for v in values):
         errors["axes"] = f"Keep each value under {LONGEST_VALUE} characters; longer words belong in the free text."
+    for name, (limit, what) in TEXTS.items():
+        try:
+            filled[name] = clean_text(filled[name], limit=limit, what=what) if filled[name] is not None else None
+        except ValidationError as error:
+            too_long = f"Keep the {what} under {limit:,} characters; it has {len(filled[name]):,}."
+            errors[name] = too_long if len(filled[name]) > limit else error.messages[0]
+    try:
+        clean_text("\n".join(v for values in filled["axes"].values() for v in values), limit=10**9, what="choice")
+    except ValidationError as error:
+        errors.setdefault("axes", error.messages[0])
     filled["steps"] = settings.steps if settings.steps is not None else int(pack.defaults.get("steps", 25))
     filled["guidance"] = settings.guidance if settings.guidance is not None else float(pack.defaults.get("guidance", 7))
     if settings.negative_prompt is None:
@@ -110,7 +129,7 @@ def checked(settings: Settings, pack: Pack) -> Settings:
     }
     for name, (low, high) in bounds.items():
         value = filled[name]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not _is_finite(value):
             errors[name] = f"{names[name]} must be a number from {low} to {high}."
         elif not low <= value <= high:
             errors[name] = f"{names[name]} must be from {low} to {high}; {value:g} is not."
@@ -119,20 +138,30 @@ def checked(settings: Settings, pack: Pack) -> Settings:
     if pack.sizes and (filled["width"], filled["height"]) not in pack.sizes:
         good = ", ".join(f"{w} × {h}" for w, h in pack.sizes)
         errors["width"] = f"{pack.title} makes pictures of {good} px."
+    elif not all(SIDES[0] <= side <= SIDES[1] and side % 8 == 0 for side in (filled["width"], filled["height"])):
+        errors["width"] = f"Width and height must be multiples of 8 from {SIDES[0]} to {SIDES[1]:,} px."
     if settings.tier not in (selection.AUTO, selection.LOW, selection.STANDARD, selection.HIGH):
         errors["tier"] = "The tier must be auto, low, standard or high."
     count = combinations(filled["axes"]) * settings.per_combination
     if settings.per_combination < 1:
         errors["per_combination"] = "Ask for at least one picture of each combination."
     elif count > MOST:
+        told = f"{count:,}" if count < 10**9 else "far too many"
         errors["per_combination"] = (
-            f"This would be {count} pictures; a batch holds at most {MOST}. Choose fewer values or fewer of each."
+            f"This would be {told} pictures; a batch holds at most {MOST}. Choose fewer values or fewer of each."
         )
-    if len(settings.text) > 1000 or len(settings.base_prompt) > 600:
-        errors["text"] = "Keep the words under 1,000 characters and the base prompt under 600."
     if errors:
         raise ValidationError(errors)
     return Settings(**filled)
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of 400 digits
+        return False
 
 
 def in_order(axes: Mapping[str, Any]) -> list[tuple[str, Any]]:

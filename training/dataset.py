@@ -14,12 +14,14 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+from django.core.exceptions import ValidationError
 
 from characters import scoring
-from characters.checks import NEAR_DUPLICATE_BITS, OUTLIER_LEAST, PHOTOGRAPHIC, angle_of, main_face
+from characters.checks import NEAR_DUPLICATE_BITS, OUTLIER_LEAST, angle_of, main_face
 from characters.models import REFERENCES_NEEDED, Character, Reference
+from collaboration.names import clean_text
 from gpu_worker import calibration
-from gpu_worker.contracts import Looked
+from gpu_worker.contracts import PHOTOGRAPH, Looked
 from gpu_worker.packs import Pack
 
 PASS, WARN, REJECT = "pass", "warn", "reject"
@@ -195,14 +197,13 @@ def _left_out(present: list[Reference], held_out: list[Reference], wanted: set[s
 def _captions(pictures: list[Picture], trigger: str, pack: Pack) -> Finding | None:
     if not pictures:
         return None
-    if long := next((p for p in pictures if len(p.said) > LONGEST_CAPTION), None):
-        name = long.reference.asset.original_name
-        return Finding(
-            name="captions",
-            verdict=REJECT,
-            word="Caption too long",
-            sentence=f"The caption of {name} has {len(long.said):,} characters; at most {LONGEST_CAPTION} fit.",
-        )
+    for picture in pictures:
+        name = picture.reference.asset.original_name
+        try:
+            clean_text(picture.said, limit=LONGEST_CAPTION, what=f"caption of {name}")
+        except ValidationError as error:
+            word = "Caption too long" if len(picture.said) > LONGEST_CAPTION else "Caption unreadable"
+            return Finding(name="captions", verdict=REJECT, word=word, sentence=error.messages[0])
     if unknown := pack.unknown_words(trigger):
         return Finding(
             name="captions",
@@ -244,7 +245,7 @@ def _domain(pictures: list[Picture], pack: Pack) -> Finding | None:
     if pack.domain != "illustration":
         return None
     looked = [p for p in pictures if p.seen is not None]
-    photographs = sum(1 for p in looked if p.seen and p.seen.photographic > PHOTOGRAPHIC)
+    photographs = sum(1 for p in looked if p.seen and p.seen.photographic >= PHOTOGRAPH)
     if not photographs:
         return None
     what = f"{photographs} of {len(pictures)} references look like photographs; {pack.title} knows only illustrations."

@@ -60,6 +60,8 @@ class Order:
             form = RecipeForm(data, pack=pack, may_hurry=may_hurry)
         elif request.method == "POST":  # an order that leaves the recipe to the preset
             filled = cls._initial(tier, presets) | data.dict()
+            if data.get("preset_of"):  # what stands in the fields is the preset of another tier
+                filled |= cls._initial(tier, presets) | {"priority": data.get("priority", 1)}
             form = RecipeForm(filled, pack=pack, may_hurry=may_hurry)
         return cls(character, request.user, pack, tier, form, chosen, captions)
 

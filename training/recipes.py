@@ -173,9 +173,12 @@ def checked(recipe: Recipe, pack: Pack) -> Recipe:
 
 def _number(value: Any) -> float | None:
     """None for what is no finite number; True is not 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # a whole number of 400 digits
+        return None
 
 
 def seconds_per_step(recipe: Recipe) -> float:

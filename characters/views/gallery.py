@@ -103,7 +103,7 @@ def _facets(project: Project, wanted: Filter, counts: queries.Facets) -> list[di
 @login_required
 def create(request: AuthenticatedRequest, project: str) -> HttpResponse:
     film = access_project(request.user, project, verb=Verb.CREATE)
-    form = CharacterForm(request.POST or None)
+    form = CharacterForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         with refused_into(form):
             character = actions.create_character(project=film, actor=request.user, **form.values())

@@ -108,6 +108,14 @@ def test_the_database_keeps_names_apart_when_two_come_at_once(
     assert Character.objects.count() == 1
 
 
+def test_an_empty_form_is_refused_and_not_shown_as_new(
+    client_of: Callable[[User], Client], bob: User, project: Project
+) -> None:
+    response = client_of(bob).post(url(project))
+    assert response.status_code == 422
+    assert "Write the character" in response.content.decode()
+
+
 def test_the_form_says_what_each_tier_needs(client_of: Callable[[User], Client], bob: User, project: Project) -> None:
     page = client_of(bob).get(url(project)).content.decode()
     for need in ("5 references", "10 references", "20 references"):

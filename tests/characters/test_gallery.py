@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import json
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -170,3 +173,39 @@ def test_names_are_shown_as_they_are_and_never_as_markup(
     assert "&lt;b&gt;Ünïcode 🎬&lt;/b&gt;" in page
     assert "<b>Ünïcode" not in page
     assert "<i>" not in page
+
+
+def cursor(*parts: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+
+
+ID = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("sort", "after"),
+    [
+        ("updated", cursor("updated", "2026-13-45T00:00:00+00:00", ID)),
+        ("updated", cursor("updated", "2026-01-01T00:00:00", ID)),
+        ("updated", cursor("updated", "0001-01-01T00:00:00+14:00", ID)),
+        ("updated", cursor("updated", 5, ID)),
+        ("importance", cursor("importance", 10**400, ID)),
+        ("importance", cursor("importance", math.nan, ID)),
+        ("importance", cursor("importance", "1", ID)),
+        ("name", cursor("name", "a\0b", ID)),
+        ("name", cursor("importance", 1, ID)),
+        ("name", base64.urlsafe_b64encode(b"[" * 20_000).decode()),
+        ("name", "é"),
+    ],
+)
+def test_a_cursor_that_is_none_is_not_found(
+    client_of: Callable[[User], Client], vera: User, project: Project, cast: Any, sort: str, after: str
+) -> None:
+    response = client_of(vera).get(url(project), {"sort": sort, "after": after})
+    assert response.status_code == 404
+
+
+def test_what_no_database_can_compare_is_left_out_of_the_search(
+    client_of: Callable[[User], Client], vera: User, project: Project, cast: Any
+) -> None:
+    assert names(client_of(vera).get(url(project), {"q": "Cy\0d", "tag": "\0"})) == ["Cyd"]

@@ -137,6 +137,14 @@ def test_a_commercial_project_is_not_led_to_other_terms(
         ({"tier": "best"}, "The tier must be auto, low, standard or high."),
         ({"lora_strength": "9"}, "LoRA strength must be from 0 to 1.5; 9 is not."),
         ({"text": "x" * 1001}, "under 1,000 characters"),
+        ({"negative_prompt": "x" * 1001}, "Keep the negative prompt under 1,000 characters; it has 1,001."),
+        ({"text": "safe \u202eevil"}, "The free text has invisible control characters."),
+        ({"pose_more": "\u202egnp"}, "The choice has invisible control characters."),
+        ({"light": "neon\0"}, "The choice has invisible control characters."),
+        ({"pose_more": "x" * 121}, "Keep each value under 120 characters"),
+        ({"steps": "9" * 400}, "Steps must be a number from 1 to 150."),
+        ({"per_combination": "9" * 4000}, "This would be far too many pictures; a batch holds at most 24."),
+        ({"seed": "9" * 400}, "The seed must be from 0"),
     ],
 )
 @pytest.mark.parametrize("htmx", [False, True])
@@ -260,3 +268,10 @@ def test_presets_of_another_project_are_not_reached(
     assert client_of(charlie).post(where).status_code == 404
     assert client_of(vera).post(where).status_code == 403
     assert client_of(bob).get(where).status_code == 405
+
+
+def test_a_preset_is_checked_like_an_order(client_of: Callable[[User], Client], bob: User, mara: Character) -> None:
+    fields = form(preset_name="Endless", expression=["x" * 5000])
+    response = client_of(bob).post(url(mara, "preset_save"), fields, follow=True)
+    assert "Keep each value under 120 characters" in response.content.decode()
+    assert not Preset.objects.exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 from typing import Any
 
@@ -125,3 +126,12 @@ def test_each_picture_draws_its_own(pack: Pack) -> None:
 )
 def test_the_trigger_stands_before_the_noun_once(prompt: str, noun: str, said: str) -> None:
     assert with_trigger(prompt, "sks", noun) == said
+
+
+@pytest.mark.parametrize(("width", "height"), [(100_000, 64), (64, -8), (70, 64), (32, 32)])
+def test_a_pack_without_sizes_of_its_own_has_bounds_all_the_same(pack: Pack, width: int, height: int) -> None:
+    free = dataclasses.replace(pack, sizes=())
+    with pytest.raises(ValidationError) as refused:
+        checked(Settings(width=width, height=height), free)
+    assert "multiples of 8 from 64 to 2,048 px" in refused.value.message_dict["width"][0]
+    assert checked(Settings(width=512, height=768), free).height == 768

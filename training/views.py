@@ -18,6 +18,7 @@ from characters.permissions import access_character
 from collaboration.pages import refused, render_region, undone
 from collaboration.permissions import Verb, access_project
 from collaboration.requests import AuthenticatedRequest
+from gpu_worker.models import Adapter
 from gpu_worker.selection import NoModel
 from training import actions, fragments, ordering
 from training.models import TrainingRun
@@ -138,7 +139,7 @@ def restore(request: AuthenticatedRequest, project: str, run_id: UUID) -> HttpRe
 @require_POST
 @login_required
 def adapter_activate(request: AuthenticatedRequest, project: str, adapter_id: UUID) -> HttpResponse:
-    adapter = access_adapter(request.user, adapter_id, verb=Verb.TRAIN)
+    adapter = _adapter(request, project, adapter_id, Verb.TRAIN)
     try:
         actions.activate_adapter(adapter=adapter, actor=request.user)
     except ValidationError as error:
@@ -151,7 +152,7 @@ def adapter_activate(request: AuthenticatedRequest, project: str, adapter_id: UU
 @require_POST
 @login_required
 def adapter_erase(request: AuthenticatedRequest, project: str, adapter_id: UUID) -> HttpResponse:
-    adapter = access_adapter(request.user, adapter_id, verb=Verb.DELETE)
+    adapter = _adapter(request, project, adapter_id, Verb.DELETE)
     actions.erase_adapter(adapter=adapter, actor=request.user)
     messages.success(request, f"Adapter v{adapter.version} has been erased.")
     return redirect(_back(request, reverse("training:queue", args=[adapter.project.slug])))
@@ -163,6 +164,13 @@ def _run(request: AuthenticatedRequest, project: str, run_id: UUID, verb: Verb =
     if run.character.project.slug != project:
         raise Http404
     return run
+
+
+def _adapter(request: AuthenticatedRequest, project: str, adapter_id: UUID, verb: Verb) -> Adapter:
+    adapter = access_adapter(request.user, adapter_id, verb=verb)
+    if adapter.project.slug != project:
+        raise Http404
+    return adapter
 
 
 def _character(request: AuthenticatedRequest, project: str, character_id: UUID, verb: Verb) -> Character:

@@ -195,7 +195,7 @@ def reference(request: ApiRequest, reference_id: UUID) -> ReferenceOut:
 @router.delete("/references/{uuid:reference_id}", response=ReferenceOut, summary="Move a reference to the trash")
 def trash(request: ApiRequest, reference_id: UUID) -> ReferenceOut:
     """The others are counted, held out and learnt from anew."""
-    found = access_reference(request.auth, reference_id, verb=Verb.EDIT)
+    found = _in_use(request, reference_id)
     actions.trash_reference(reference=found, actor=request.auth)
     return schemas.reference_out(access_reference(request.auth, reference_id))
 
@@ -204,8 +204,15 @@ def trash(request: ApiRequest, reference_id: UUID) -> ReferenceOut:
     "/references/{uuid:reference_id}/restore", response=ReferenceOut, summary="Restore a reference from the trash"
 )
 def restore(request: ApiRequest, reference_id: UUID) -> ReferenceOut:
-    found = access_reference(request.auth, reference_id, verb=Verb.EDIT)
+    found = _in_use(request, reference_id)
     if found.asset.erased_at is not None:
         raise Problem("gone", "This reference was erased for good and cannot come back.")
     actions.restore_reference(reference=found, actor=request.auth)
     return schemas.reference_out(access_reference(request.auth, reference_id))
+
+
+def _in_use(request: ApiRequest, reference_id: UUID) -> Reference:
+    """The reference, to be changed. Raises Problem while its character is in the trash."""
+    found = access_reference(request.auth, reference_id, verb=Verb.EDIT)
+    in_use(request.auth, found.character_id, Verb.EDIT)
+    return found

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -57,10 +58,11 @@ def _upload(request: AuthenticatedRequest, character: Character) -> HttpResponse
                 name=name,
                 folder=character_folder(character.name, "references"),
             )
-            asset = assets.record(prepared, actor=request.user)
         except IntakeError as error:
             refused.append({"name": name, "sentence": error.sentence})
-        else:
+            continue
+        with transaction.atomic():  # no picture of a person without the reference by which it is seen and erased
+            asset = assets.record(prepared, actor=request.user)
             taken += actions.add_references(character=character, assets=[asset], actor=request.user)
     if not taken and not refused:
         refused.append({"name": "", "sentence": "No file arrived. Choose one or more pictures."})

@@ -195,6 +195,15 @@ def test_nothing_is_added_to_a_character_in_the_trash(api, bob, mara, path):
     problem(api(bob).post(path, files=[upload("a.png", png(1))]), 409)
 
 
+def test_nothing_is_removed_from_a_character_in_the_trash(api, bob, mara, with_references):
+    reference = with_references(mara, 1)[0]
+    ok(api(bob).delete(f"/characters/{mara.pk}"))
+    problem(api(bob).delete(f"/references/{reference.pk}"), 409)
+    problem(api(bob).post(f"/references/{reference.pk}/restore"), 409)
+    reference.refresh_from_db()
+    assert reference.trashed_at is None
+
+
 def test_a_repeated_upload_adds_nothing_twice(api, bob, path):
     body, key = {"images": [{"name": "a.png", "data": coded(png(1))}]}, {"Idempotency-Key": "upload-1"}
     first = ok(api(bob).post(path, body, headers=key), 201)

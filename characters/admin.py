@@ -5,27 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from characters import actions, orders
 from characters.models import Character, Preset, Reference, Variation, VariationBatch
+from collaboration.admin import ReadOnlyAdmin
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows are made, changed and removed by the actions only, which keep counts, revisions and events right."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
+class TrashableAdmin(ReadOnlyAdmin):
     def has_trash_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm(f"characters.change_{self.opts.model_name}"))
+        return bool(request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}"))
 
 
 class TrashFilter(admin.SimpleListFilter):
@@ -42,7 +32,7 @@ class TrashFilter(admin.SimpleListFilter):
 
 
 @admin.register(Character)
-class CharacterAdmin(ReadOnlyAdmin):
+class CharacterAdmin(TrashableAdmin):
     list_display = ("name", "project", "tier", "status", "reference_count", "score", "updated_at", "trashed_at")
     list_filter = ("status", "tier", TrashFilter, "project")
     list_select_related = ("project",)
@@ -68,7 +58,7 @@ class CharacterAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Reference)
-class ReferenceAdmin(ReadOnlyAdmin):
+class ReferenceAdmin(TrashableAdmin):
     list_display = ("asset", "character", "verdict", "is_held_out", "added_by", "added_at", "trashed_at")
     list_filter = ("verdict", "is_held_out", TrashFilter)
     list_select_related = ("asset", "character", "added_by")
@@ -87,7 +77,7 @@ class ReferenceAdmin(ReadOnlyAdmin):
 
 
 @admin.register(VariationBatch)
-class VariationBatchAdmin(ReadOnlyAdmin):
+class VariationBatchAdmin(TrashableAdmin):
     list_display = ("id", "character", "tier", "pack", "adapter", "job", "created_by", "created_at")
     list_filter = ("tier", "pack")
     list_select_related = ("character", "adapter", "job", "created_by")
@@ -96,7 +86,7 @@ class VariationBatchAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Variation)
-class VariationAdmin(ReadOnlyAdmin):
+class VariationAdmin(TrashableAdmin):
     list_display = ("id", "character", "score", "no_score_reason", "seed", "picked_by", "made_at", "trashed_at")
     list_filter = (TrashFilter,)
     list_select_related = ("character", "picked_by")
@@ -105,7 +95,7 @@ class VariationAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Preset)
-class PresetAdmin(ReadOnlyAdmin):
+class PresetAdmin(TrashableAdmin):
     list_display = ("name", "project", "created_by", "created_at", "trashed_at")
     list_filter = (TrashFilter, "project")
     list_select_related = ("project", "created_by")

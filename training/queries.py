@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -51,9 +51,8 @@ class Queue:
 
 def queue_of(project: Project, *, before: str = "") -> Queue:
     """Open runs in the order in which they will be served, and one page of those that ended, the newest first."""
-    samples = Prefetch("samples", TrainingSample.objects.select_related("asset").order_by("step", "place"))
-    runs = TrainingRun.objects.filter(character__project=project).present().with_rows()
-    opened = list(runs.filter(job__in=Job.objects.open()).prefetch_related(samples).order_by("created_at"))
+    runs = TrainingRun.objects.filter(character__project=project).present().with_rows().prefetch_related(_samples())
+    opened = list(runs.filter(job__in=Job.objects.open()).order_by("created_at"))
     ended, older = ended_page(runs, before)
     waiting = [r for r in opened if r.job.state == Job.WAITING]
     places = places_of([r.job for r in waiting])
@@ -67,6 +66,10 @@ def queue_of(project: Project, *, before: str = "") -> Queue:
         ended=ended,
         older=older,
     )
+
+
+def _samples() -> Prefetch:
+    return Prefetch("samples", TrainingSample.objects.select_related("asset").order_by("step", "place"))
 
 
 def ended_page(runs: Any, before: str) -> tuple[list[TrainingRun], str]:
@@ -85,8 +88,8 @@ def _read_cursor(text: str) -> tuple[datetime, UUID] | None:
     moment, _, pk = text.partition("_")
     try:
         parsed = datetime.fromisoformat(moment)
-        return (parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)), UUID(pk)
-    except ValueError:
+        return (parsed if timezone.is_aware(parsed) else timezone.make_aware(parsed)).astimezone(UTC), UUID(pk)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -155,9 +158,10 @@ def references_of(run: TrainingRun) -> list[Trained]:
 
 # ----------------------------------------------------------------------------------------------------- one character
 def runs_of(character: Character, *, limit: int = 10) -> list[TrainingRun]:
-    return list(character.training_runs.present().select_related("job", "adapter", "created_by")[:limit])
+    rows = character.training_runs.present().select_related("job", "adapter", "created_by")
+    return list(rows.prefetch_related(_samples())[:limit])
 
 
 def adapters_of(character: Character) -> list[Adapter]:
     """Those that were not erased, the newest first."""
-    return list(Adapter.objects.of("character", character.pk).select_related("file", "created_by"))
+    return list(Adapter.objects.of("character", character.pk).select_related("project", "file", "created_by"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.test import Client
 from django.urls import reverse
@@ -68,3 +69,21 @@ def test_the_hero_says_where_it_comes_from(
 ) -> None:
     actions.pick_variation(variation=batch_of(mara).variations.get(index=0), actor=bob)
     assert client_of(bob).get(url(mara)).context["hero"]["words"] == "Generated, picked by Bob"
+
+
+def test_the_queries_do_not_grow_with_what_was_picked(
+    client_of: Callable[[User], Client],
+    bob: User,
+    mara: Character,
+    batch_of: Callable[..., VariationBatch],
+    django_assert_max_num_queries: Any,
+) -> None:
+    actions.pick_variation(variation=batch_of(mara, count=1).variations.get(), actor=bob)
+    client = client_of(bob)
+    client.get(url(mara))
+    with django_assert_max_num_queries(60) as before:
+        client.get(url(mara))
+    for _ in range(4):
+        actions.pick_variation(variation=batch_of(mara, count=1).variations.get(), actor=bob)
+    with django_assert_max_num_queries(len(before)):
+        assert len(client.get(url(mara)).context["picked"]) == 5

@@ -13,12 +13,14 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from characters.models import Character
-from collaboration.models import User
+from characters import actions as characters
+from characters.models import REFERENCES_NEEDED, Character
+from collaboration import actions as people
+from collaboration.models import Event, User
 from gpu_worker import actions as jobs
 from gpu_worker import claims
 from gpu_worker.models import Adapter, Job, Worker
-from training import actions, queries
+from training import actions, queries, recipes
 from training.models import TrainingRun
 from training.recipes import Recipe
 
@@ -240,7 +242,7 @@ def test_the_number_of_queries_does_not_grow_with_the_runs(
         template.save()
     client = client_of(vera)
     client.get(queue_url(run))
-    with django_assert_max_num_queries(32):
+    with django_assert_max_num_queries(18):
         client.get(queue_url(run))
 
 
@@ -358,6 +360,7 @@ def test_train_starts_with_what_stands_in_the_form(
         ({"learning_rate": "inf"}, "The learning rate must be a number above 0 and at most 1"),
         ({"learning_rate": "fast"}, "Write a number."),
         ({"steps": "99999"}, "must be from 1 to 20,000; 99,999 is not."),
+        ({"steps": "9" * 400}, "The number of steps must be a whole number from 1 to 20,000."),
         ({"tier": "high"}, "has no recipe for the high tier"),
         ({"reference": []}, "Choose 8 more"),
         ({"priority": "3"}, "Select a valid choice"),
@@ -411,6 +414,40 @@ def test_who_trains_already_is_led_to_the_training(
     assert url("run", run) in response.content.decode()
 
 
+def test_another_tier_brings_its_own_recipe(
+    client_of: Callable[[User], Client], bob: User, mara: Character, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presets = {"standard": SHORT, "high": Recipe(rank=8, steps=9, resolution=32)}
+    monkeypatch.setattr(recipes, "preset", lambda tier, pack: presets.get(tier))
+    monkeypatch.setattr(recipes, "presets", lambda pack: presets)
+    monkeypatch.setitem(REFERENCES_NEEDED, "high", 10)
+    client = client_of(bob)
+    form = form_of(client.get(url("new", mara))) | {"tier": "high", "priority": "0"}
+    assert (form["preset_of"], form["steps"]) == ("standard", "6")
+    assert client.post(url("new", mara), form).status_code == 302
+    run = TrainingRun.objects.get()
+    assert (run.tier, run.recipe["steps"], run.recipe["rank"], run.job.priority) == ("high", 9, 8, 0)
+
+
+@pytest.mark.parametrize(
+    ("caption", "sentence"),
+    [
+        ("x" * 401, "401 characters; at most 400 fit."),
+        ("smile \u202eevil", "has invisible control characters."),
+        ("smile\0", "has invisible control characters."),
+    ],
+)
+def test_a_caption_that_cannot_be_kept_is_said(
+    client_of: Callable[[User], Client], bob: User, mara: Character, caption: str, sentence: str
+) -> None:
+    client = client_of(bob)
+    form = form_of(client.get(url("new", mara)))
+    response = client.post(url("new", mara), form | {f"caption-{form['reference'][0]}": caption})
+    assert response.status_code == 422
+    assert sentence in text(response)
+    assert not TrainingRun.objects.exists()
+
+
 # ----------------------------------------------------------------------------------------------- the character's tab
 def test_the_tab_shows_versions_and_what_may_be_done_with_them(
     client_of: Callable[[User], Client], alice: User, vera: User, mara: Character, adapter: Adapter
@@ -434,6 +471,56 @@ def test_an_older_version_is_activated_from_the_tab(
     assert mara.adapter_version == 1
 
 
+def test_an_adapter_is_not_found_under_another_project(
+    client_of: Callable[[User], Client], alice: User, mara: Character, adapter: Adapter
+) -> None:
+    elsewhere = people.create_project(studio=mara.project.studio, name="Elsewhere", actor=alice)
+    for name in ("adapter_activate", "adapter_erase"):
+        where = reverse(f"training:{name}", args=[elsewhere.slug, adapter.pk])
+        assert client_of(alice).post(where).status_code == 404
+
+
+def test_nothing_is_activated_in_the_trash(
+    client_of: Callable[[User], Client], bob: User, mara: Character, adapter: Adapter
+) -> None:
+    characters.trash_character(character=mara, actor=bob)
+    response = client_of(bob).post(url("adapter_activate", adapter), follow=True)
+    assert "Mara is in the trash. Restore the character first." in text(response)
+    adapter.refresh_from_db()
+    assert not adapter.is_active
+
+
+def test_the_queries_of_the_tab_do_not_grow(
+    client_of: Callable[[User], Client], bob: User, run: TrainingRun, django_assert_max_num_queries: Any
+) -> None:
+    client, where = client_of(bob), url("tab", run.character)
+    actions.cancel_training(run=run, actor=bob)
+    fields = {"pack": "tiny", "pack_version": "1.0", "architecture": "stable-diffusion-v1", "trigger": "sks"}
+
+    def version() -> None:
+        jobs.create_adapter(
+            project=run.character.project,
+            subject=("character", run.character_id),
+            activate=False,
+            sha256="0" * 64,
+            rank=4,
+            licence={"name": "CC0"},
+            **fields,
+        )
+
+    version()
+    client.get(where, headers=HTMX)
+    with django_assert_max_num_queries(40) as before:
+        client.get(where, headers=HTMX)
+    for _ in range(4):
+        version()
+        actions.cancel_training(
+            run=actions.start_training(character=run.character, tier="standard", recipe=SHORT, actor=bob), actor=bob
+        )
+    with django_assert_max_num_queries(len(before)):
+        client.get(where, headers=HTMX)
+
+
 def test_the_tab_stands_on_the_page_of_the_character(
     client_of: Callable[[User], Client], bob: User, run: TrainingRun
 ) -> None:
@@ -441,3 +528,21 @@ def test_the_tab_stands_on_the_page_of_the_character(
     assert response.status_code == 200
     assert 'id="training-tab"' in response.content.decode()
     assert_strict(response)
+
+
+# ------------------------------------------------------------------------------------------------------- the operator
+def test_the_operator_sees_runs_and_acts_by_actions(
+    client_of: Callable[[User], Client], make_user: Callable[..., User], run: TrainingRun
+) -> None:
+    olga = make_user("olga", is_staff=True, is_superuser=True)
+    client, where = client_of(olga), reverse("admin:training_trainingrun_changelist")
+    assert "Mara" in client.get(where + "?trashed=no").content.decode()
+    assert client.get(reverse("admin:training_trainingrun_add")).status_code == 403
+    chosen = {"_selected_action": str(run.pk)}
+    assert "still under way" in text(client.post(where, chosen | {"action": "trash"}, follow=True))
+    for action in ("cancel", "trash"):
+        client.post(where, chosen | {"action": action})
+    run.refresh_from_db()
+    assert run.trashed_at is not None
+    told = Event.objects.filter(kind__in=["training.cancelled", "training.trashed"])
+    assert {event.actor for event in told} == {olga}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from collaboration.models import Event
 from gpu_worker.models import Job
 from tests.api.conftest import fetched, ok, problem
 
@@ -56,6 +57,12 @@ def test_a_failed_job_says_why(api, bob, three):
 def test_cancelling_twice_is_cancelling_once(api, bob, three):
     for _ in range(2):
         assert ok(api(bob).post(f"/jobs/{three[0]['id']}/cancel"))["state"] == "cancelled"
+
+
+def test_who_cancels_a_batch_is_told(api, bob, three):
+    for _ in "ab":
+        ok(api(bob).post(f"/jobs/{three[0]['id']}/cancel"))
+    assert [e.actor for e in Event.objects.filter(kind="variation.cancelled")] == [bob]
 
 
 def test_strangers_and_viewers(api, charlie, vera, path, three):

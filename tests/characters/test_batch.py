@@ -16,7 +16,8 @@ from characters import actions, fragments, queries
 from characters.models import Character, Reference, Variation, VariationBatch
 from collaboration.models import Event, User
 from collaboration.verbs import Verb
-from gpu_worker.models import Job, Worker
+from gpu_worker.kinds import kind_of
+from gpu_worker.models import Job, JobOutput, Worker
 from tests.characters.conftest import make_variation
 
 ALL = frozenset(Verb)
@@ -40,6 +41,54 @@ def test_who_may_stop_and_repeat(
     assert client_of(vera).post(where).status_code == 403
     assert client_of(charlie).post(where).status_code == 404
     assert client_of(bob).get(where).status_code == 405
+
+
+def test_who_stops_and_who_repeats_is_told(
+    client_of: Callable[[User], Client], bob: User, mara: Character, batch_of: Callable[..., VariationBatch]
+) -> None:
+    batch = batch_of(mara, count=3, made=1, state=Job.WAITING)
+    client = client_of(bob)
+    for name in ("batch_cancel", "batch_cancel", "batch_retry"):
+        client.post(url(name, mara, batch.pk))
+    told = Event.objects.filter(kind__in=["variation.cancelled", "variation.retried"]).order_by("seq")
+    assert [(e.kind, e.actor, e.payload["batch_id"]) for e in told] == [
+        ("variation.cancelled", bob, str(batch.pk)),
+        ("variation.retried", bob, str(batch.pk)),
+    ]
+    ended = Event.objects.get(kind="variation.finished")
+    assert (ended.actor, ended.summary) == (None, "stopped variations of Mara: 1 picture made")
+
+
+def test_a_whole_batch_is_not_repeated(
+    client_of: Callable[[User], Client], bob: User, mara: Character, batch_of: Callable[..., VariationBatch]
+) -> None:
+    batch = batch_of(mara, count=1, state=Job.CANCELLED)
+    JobOutput.objects.create(job=batch.job, index=0, kind="picture", token=1)
+    response = client_of(bob).post(url("batch_retry", mara, batch.pk), follow=True)
+    assert "All pictures of this batch have been made." in response.content.decode()
+    batch.job.refresh_from_db()
+    assert batch.job.state == Job.CANCELLED
+
+
+@pytest.mark.parametrize("have", ["²", "9" * 5000, "-1", "x,,y"])
+def test_places_that_are_none_are_passed_over(
+    sign_in: Callable[..., Client], vera: User, mara: Character, batch_of: Callable[..., VariationBatch], have: str
+) -> None:
+    batch = batch_of(mara)
+    assert sign_in(vera, htmx=True).get(url("batch_progress", mara, batch.pk), {"have": have}).status_code == 200
+
+
+def test_the_card_shows_the_latest_batch_whichever_ends_last(
+    mara: Character, batch_of: Callable[..., VariationBatch], alice: User
+) -> None:
+    older = batch_of(mara, count=1, made=0, state=Job.WAITING)
+    latest = batch_of(mara, count=3, made=3)
+    make_variation(older, 0, alice, score=12.0)
+    Job.objects.filter(pk=older.job_id).update(state=Job.DONE)
+    for batch in (latest, older):
+        kind_of(batch.job.kind).finished(Job.objects.get(pk=batch.job_id))
+    mara.refresh_from_db()
+    assert mara.score == 91.0
 
 
 def test_pictures_come_one_by_one_and_each_once(

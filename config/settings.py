@@ -209,7 +209,8 @@ if HTTPS:
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 CSRF_FAILURE_VIEW = "config.views.csrf_failure"
 
-# One file of 50 MB plus its form; each view that takes files checks again, by content.
+# A request as a whole, in memory while it is carried out; what is no file in it; and from where on a file goes to disk.
+REQUEST_BYTES = env.whole("REQUEST_MEGABYTES", 512) * 2**20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 30 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024

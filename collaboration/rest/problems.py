@@ -79,24 +79,29 @@ class Problem(Exception):
         self.headers = dict(headers or {})
         super().__init__(self.detail)
 
-    def response(self, request: HttpRequest) -> HttpResponse:
+    def document(self, path: str) -> dict[str, Any]:
+        """The problem of a request to `path`, JSON-safe."""
         kind = KINDS[self.kind]
         document: dict[str, Any] = {
             "type": f"{DOCS}#problem-{self.kind}",
             "title": kind.title,
             "status": kind.status,
             "detail": self.detail,
-            "instance": request.path[:500],
+            "instance": path[:500],
         }
         if self.errors:
             document["errors"] = self.errors
+        return document
+
+    def response(self, request: HttpRequest) -> HttpResponse:
+        kind = KINDS[self.kind]
         headers = self.headers
         if kind.status == 401:
             error = "" if self.kind == "signed-out" else ', error="invalid_token"'
             headers = {"WWW-Authenticate": f'Bearer realm="studio"{error}', **headers}
         elif kind.status == 503:
             headers = {"Retry-After": "2", **headers}
-        return JsonResponse(document, status=kind.status, content_type=MEDIA_TYPE, headers=headers)
+        return JsonResponse(self.document(request.path), status=kind.status, content_type=MEDIA_TYPE, headers=headers)
 
 
 def problem_of_status(status: int) -> Problem:

@@ -2,16 +2,18 @@
 
     python -m config.embedded --port 8000
 
-Makes what is missing (secret key, database, sample project), prints where to go, and stops everything on Ctrl-C. What
-was running when it stopped goes on at the next start.
+Makes what is missing (secret key, database, sample project), prints where to go, and stops everything on Ctrl-C, when
+its terminal is closed, or when it is killed itself. What was running when it stopped goes on at the next start.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,17 +21,25 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+SECONDS_TO_STOP = 10
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent() -> None:
+    """In a new process: end when this one is gone, even if it was killed and could stop nobody (Linux)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def environment(data: Path, port: int) -> dict[str, str]:
-    """Settings of the embedded installation; what is set already stays."""
+    """Settings of the embedded installation in the folder `data`; all else that is set already stays."""
     data.mkdir(parents=True, exist_ok=True)
     key_file = data / "secret_key"
-    if not key_file.exists():
+    if not key_file.exists() or not key_file.read_text().strip():
         key_file.touch(mode=0o600)
         key_file.write_text(secrets.token_urlsafe(48))
     defaults = {
-        "DATA_DIR": str(data),
         "SECRET_KEY": key_file.read_text().strip(),
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "SITE_URL": f"http://localhost:{port}",
@@ -38,8 +48,10 @@ def environment(data: Path, port: int) -> dict[str, str]:
         "OPEN_SIGN_UP": "1",
         "LOG_LEVEL": "WARNING",
         "DJANGO_SETTINGS_MODULE": "config.settings",
+        # What libraries tell their developers is nothing to whoever runs the studio.
+        "PYTHONWARNINGS": "ignore",
     }
-    return defaults | dict(os.environ)
+    return defaults | dict(os.environ) | {"DATA_DIR": str(data)}
 
 
 class Processes:
@@ -52,32 +64,53 @@ class Processes:
         self.started: dict[str, float] = {}
         self.stopping = False
 
-    def start(self, name: str, *command: str) -> None:
-        self.commands[name] = [sys.executable, *command]
+    def start(self, name: str, *command: str, again: bool = True, stdout: int | None = None) -> None:
+        """`again`: whenever it ends."""
+        if again:
+            self.commands[name] = list(command)
         # A session of its own: Ctrl-C reaches this process alone, which stops the others in order.
-        self.running[name] = subprocess.Popen(self.commands[name], cwd=ROOT, env=self.env, start_new_session=True)
+        self.running[name] = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=self.env,
+            stdout=stdout,
+            start_new_session=True,
+            preexec_fn=end_with_parent,  # noqa: PLW1509 - this process has one thread
+        )
         self.started[name] = time.monotonic()
 
-    def watch(self) -> None:
-        while not self.stopping:
-            time.sleep(0.5)
-            for name, process in list(self.running.items()):
-                if process.poll() is not None and not self.stopping:
-                    print(f"The {name} ended ({process.returncode}); starting it again.", flush=True)
-                    time.sleep(max(0.0, 3 - (time.monotonic() - self.started[name])))
-                    self.start(name, *self.commands[name][1:])
+    def has_ended(self, name: str) -> bool:
+        return self.running[name].poll() is not None
+
+    def tend(self) -> None:
+        """Start those again that died, each three seconds after its last start at the earliest."""
+        for name, command in self.commands.items():
+            if self.has_ended(name) and time.monotonic() - self.started[name] > 3:
+                print(f"The {name} ended ({self.running[name].returncode}); starting it again.", flush=True)
+                self.start(name, *command)
 
     def stop(self) -> None:
         self.stopping = True
         for process in self.running.values():
             if process.poll() is None:
                 process.terminate()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + SECONDS_TO_STOP
         for process in self.running.values():
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def answers(url: str) -> bool:
@@ -95,6 +128,8 @@ def main() -> None:
     parser.add_argument("--no-sample", action="store_true", help="Do not make the sample project.")
     options = parser.parse_args()
 
+    if not is_free(options.port):
+        sys.exit(f"Something else answers on port {options.port}. Stop it, or choose another: make run PORT=8001")
     env = environment(options.data.resolve(), options.port)
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=ROOT, env=env, check=True)
@@ -104,30 +139,38 @@ def main() -> None:
     def on_signal(*_: object) -> None:
         processes.stopping = True
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, on_signal)
     try:
-        processes.start(
-            "web server", "-m", "daphne", "-b", "127.0.0.1", "-p", str(options.port), "config.asgi:application"
-        )
-        # The pages come first: both workers are niced, and torch leaves a core to them.
-        processes.start("CPU worker", "manage.py", "worker", "--lane", "cpu", "--threads", "1", "--nice", "5")
-        processes.start("GPU worker", "manage.py", "worker", "--lane", "gpu", "--nice", "15")
-        sign_ins = ""
-        if not options.no_sample:
-            made = subprocess.run([*manage, "sample_project"], cwd=ROOT, env=env, check=True, capture_output=True)
-            sign_ins = made.stdout.decode()
-        address = f"http://localhost:{options.port}"
-        for _ in range(240):
-            if processes.stopping or answers(f"http://127.0.0.1:{options.port}/health/"):
-                break
-            time.sleep(0.25)
-        if not processes.stopping:
-            print(f"\n{sign_ins}\nThe studio is open at {address}  (Ctrl-C stops it)\n", flush=True)
-        processes.watch()
+        run(processes, options.port, sample=not options.no_sample)
     finally:
         processes.stop()
         print("Stopped. What was running goes on at the next start.", flush=True)
+
+
+def run(processes: Processes, port: int, *, sample: bool) -> None:
+    """Open the studio and keep it open until `processes.stopping`."""
+    web = ("-m", "daphne", "-v", "0", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application")
+    processes.start("web server", *web)
+    if sample:
+        processes.start("sample project", "manage.py", "sample_project", again=False, stdout=subprocess.PIPE)
+    is_open = False
+    while not processes.stopping:
+        processes.tend()
+        ready = not sample or processes.has_ended("sample project")
+        if not is_open and ready and answers(f"http://127.0.0.1:{port}/health/"):
+            is_open = True
+            # The pages come first: both workers start after them and are niced, and torch leaves a core to them.
+            processes.start("CPU worker", "manage.py", "worker", "--lane", "cpu", "--threads", "1", "--nice", "5")
+            processes.start("GPU worker", "manage.py", "worker", "--lane", "gpu", "--nice", "15")
+            sign_ins = said(processes.running["sample project"]) if sample else ""
+            print(f"\n{sign_ins}\nThe studio is open at http://localhost:{port}  (Ctrl-C stops it)\n", flush=True)
+        time.sleep(0.25)
+
+
+def said(process: subprocess.Popen[bytes]) -> str:
+    """What a process that has ended wrote."""
+    return process.communicate()[0].decode()
 
 
 if __name__ == "__main__":

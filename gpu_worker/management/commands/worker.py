@@ -15,10 +15,12 @@ LANES = {"cpu": [Job.CPU], "gpu": list(Job.GPU_QUEUES)}
 
 def make_way(nice: int) -> None:
     """Lower this process's claim to the cores. Linux weighs sessions before processes (autogroups), so that a process
-    in a session of its own must lower its session's claim as well."""
+    that leads a session must lower its session's claim as well; one that was started in a terminal leaves that alone.
+    """
     os.nice(nice)
-    with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(nice))
+    if os.getsid(0) == os.getpid():
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(nice))
 
 
 class Command(BaseCommand):

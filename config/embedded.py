@@ -42,7 +42,6 @@ def environment(data: Path, port: int) -> dict[str, str]:
     defaults = {
         "SECRET_KEY": key_file.read_text().strip(),
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
-        "SITE_URL": f"http://localhost:{port}",
         "STATIC_FROM_SOURCE": "1",
         "SAMPLE_SIGN_INS": "1",
         "OPEN_SIGN_UP": "1",

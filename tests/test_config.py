@@ -213,3 +213,17 @@ def test_a_form_that_comes_from_elsewhere_is_refused_with_a_sentence(bob):
     assert "<h1" in answer.text
     bob.refresh_from_db()
     assert bob.name == "Bob"
+
+
+def test_a_message_worker_without_redis_says_what_to_do(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", "import config.messages"],
+        cwd=settings.BASE_DIR,
+        env={"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "DEBUG": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "Set REDIS_URL" in done.stderr
+    assert "manage.py worker" in done.stderr

@@ -13,7 +13,7 @@ from collaboration.permissions import access_project
 from collaboration.rest.auth import ApiRequest
 from collaboration.rest.paging import Cursor, Limit, Page, page
 from collaboration.rest.schemas import UUID, Answer, PersonOut, datetime, person
-from gpu_worker import catalog, queries, selection
+from gpu_worker import catalog, fairness, queries, selection
 from gpu_worker.models import Job
 from gpu_worker.packs import Pack
 from gpu_worker.permissions import access_job
@@ -109,7 +109,7 @@ def job_out(job: Job, places: Places) -> JobOut:
     if job.state == Job.RUNNING:
         left = queries.seconds_left(job)
     elif starts_in is not None:
-        left = starts_in + job.estimated_seconds
+        left = starts_in + fairness.left_of(job.estimated_seconds, job.checkpoint_step, job.total)
     return JobOut(
         id=job.pk,
         kind=job.kind,

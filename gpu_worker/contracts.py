@@ -122,7 +122,7 @@ class TrainRequest:
     flip: bool = False
     caption_dropout: float = 0.05
     checkpoint_every: int = 25
-    """Steps between checkpoints; also what a dead worker may lose at most."""
+    """Steps between checkpoints; also what a dead worker may lose at most. Slow steps have one every 30 s."""
     keep_checkpoints: int = 2
     sample_every: int = 50
     samples: tuple[SamplePicture, ...] = ()

@@ -70,13 +70,18 @@ def waiting_jobs(queues: Iterable[str]) -> list[Waiting]:
             studio=f"studio:{studio}",
             user=f"user:{studio}:{user}",
             priority=priority,
-            cost=max(seconds * (1 - min(done / total, 1) if total else 1), LEAST_COST),
+            cost=max(left_of(seconds, done, total), LEAST_COST),
             created_at=created_at,
             is_short=is_short,
             yielded_at=yielded_at,
         )
         for id, studio, user, priority, seconds, done, total, created_at, is_short, yielded_at in rows
     ]
+
+
+def left_of(seconds: float, done: int, total: int) -> float:
+    """What is left of a job's estimate from its checkpoint on."""
+    return seconds * (1 - min(done / total, 1)) if total else seconds
 
 
 def clock_of(studio: str) -> str:
@@ -158,10 +163,11 @@ def settle(job: Job, took_seconds: float) -> None:
     """Correct what the claim of `job` booked in advance by what it really took, in the transaction that ends it."""
     difference = (took_seconds - job.charged_seconds) / WEIGHT[job.priority]
     studio = f"studio:{job.project.studio_id}"
-    parties = (studio, f"user:{job.project.studio_id}:{job.created_by_id}")
-    Share.objects.filter(group=group_of(job.queue), party__in=parties).update(
-        virtual_time=Greatest(F("virtual_time") + difference, 0.0)
-    )
+    user = f"user:{job.project.studio_id}:{job.created_by_id}"
+    for party in (studio, user):  # in the order in which a claim locks them
+        Share.objects.filter(group=group_of(job.queue), party=party).update(
+            virtual_time=Greatest(F("virtual_time") + difference, 0.0)
+        )
 
 
 def _locked(group: str, party: str) -> Share:

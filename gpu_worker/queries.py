@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,24 +20,51 @@ def live_workers() -> list[Worker]:
     return list(Worker.objects.filter(stopped_at=None, beat_at__gt=recently).order_by("lane"))
 
 
+MAKES_WAY_SECONDS = 60.0
+"""Longest time until what is long comes to a checkpoint and makes way for what is short."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """When it is free: `short` for a short job, which what is long makes way for, `long` for any other."""
+
+    short: float = 0.0
+    long: float = 0.0
+
+    def take(self, seconds: float, is_short: bool) -> float:
+        """Give it one more job; returns when that starts."""
+        if is_short:
+            start = self.short
+            self.short += seconds
+            self.long += seconds  # what made way goes on that much later
+        else:
+            start = self.long
+            self.long += seconds
+            self.short = start + min(seconds, MAKES_WAY_SECONDS)
+        return start
+
+
 def forecast(also: fairness.Waiting | None = None) -> dict[UUID, tuple[int, float]]:
     """Return waiting job id -> (position from 1, seconds until it starts), from the same ordering as the claim.
 
-    Lanes are filled in that order; a running job frees its lane when its own estimate is over. `also`: a GPU job that
-    is not there yet, as if it had just been enqueued.
+    Lanes are filled in that order; a running job frees its lane when its own estimate is over, and one that is long
+    makes way for short ones at its next checkpoint. `also`: a GPU job that is not there yet, as if it had just been
+    enqueued.
     """
     places: dict[UUID, tuple[int, float]] = {}
     workers = live_workers()
     for queues in ([Job.CPU], list(Job.GPU_QUEUES)):
-        running = list(Job.objects.filter(state=Job.RUNNING, queue__in=queues))
-        lanes = max(1, sum(1 for w in workers if set(w.queues) & set(queues)))
-        free_at = sorted([seconds_left(j) for j in running] + [0.0] * max(0, lanes - len(running)))[:lanes]
+        running = Job.objects.filter(state=Job.RUNNING, queue__in=queues)
+        count = max(1, sum(1 for w in workers if set(w.queues) & set(queues)))
+        busy = []
+        for job in running:
+            busy.append(_Lane())
+            busy[-1].take(seconds_left(job), job.is_short)
+        lanes = sorted(busy, key=lambda lane: lane.long)[:count] + [_Lane() for _ in range(count - len(busy))]
         more = [also] if also and queues != [Job.CPU] else []
         for position, job in enumerate(fairness.queue_order(queues, more), 1):
-            start = free_at.pop(0)
-            places[job.id] = (position, start)
-            free_at.append(start + job.cost)
-            free_at.sort()
+            lane = min(lanes, key=lambda lane: lane.short if job.is_short else lane.long)
+            places[job.id] = (position, lane.take(job.cost, job.is_short))
     return places
 
 

@@ -293,7 +293,11 @@ class StableDiffusion:
         )
         try:
             self.pipe.load_lora_weights(
-                str(path.parent), weight_name=path.name, adapter_name=LORA, local_files_only=True
+                str(path.parent),
+                weight_name=path.name,
+                adapter_name=LORA,
+                local_files_only=True,
+                use_safetensors=True,
             )
         except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
             if is_out_of_memory(error):

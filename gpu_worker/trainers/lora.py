@@ -43,6 +43,8 @@ from gpu_worker.trainers.dataset import Cached, Order, bucket_for, buckets, fit
 FLOOR: Final = 0.05  # of the peak learning rate, at the end of the cosine
 CLIP: Final = 1.0  # norm of all gradients
 DECAY: Final = 1e-2
+CHECKPOINT_SECONDS: Final = 30.0
+"""Longest time between checkpoints, whatever the recipe says: it is there that shorter work gets its turn."""
 EMBEDDING_DROPOUT: Final = 0.1
 """Share of samples whose image prompt is zeros, which is the negative of classifier-free guidance."""
 SILENT: Final = 0.25
@@ -74,28 +76,28 @@ class LoraTrainer:
 
     def _run(self, should_stop: Callable[[], bool]) -> Iterator[Message]:
         request, total = self.request, self.request.steps
-        yield Progress(step=0, total=total, note="Reading the pictures")
-        pixels = [read_picture(picture.path) for picture in request.pictures]
         saved, damaged = self.checkpoints.newest()
+        done = saved.step if saved is not None else 0
+        yield Progress(step=done, total=total, note="Reading the pictures")
+        pixels = [read_picture(picture.path) for picture in request.pictures]
         for step in damaged:
             text = f"The checkpoint of step {step} is damaged, so the training goes on from an older one."
             yield Notice(code="checkpoint-damaged", sentence=text, data={"step": step})
         if saved is not None:
             self._recognise(saved)
-        yield Progress(step=0, total=total, note="Loading the model")
+        yield Progress(step=done, total=total, note="Loading the model")
         self._load()
-        yield Progress(step=0, total=total, note="Preparing the pictures")
+        yield Progress(step=done, total=total, note="Preparing the pictures")
         items = self._cache(pixels)
         self._add_lora()
         order = Order(items, request.batch_size, request.seed)
         optimizer = torch.optim.AdamW(self.weights.values(), lr=request.learning_rate, weight_decay=DECAY)
         losses: list[float] = []
-        done = 0
         if saved is not None:
             losses = self._restore(saved, optimizer, order)
-            done = saved.step
             yield Progress(step=done, total=total, note=f"Going on from step {done}")
         pace = _Pace(done)
+        written = time.monotonic()
         yield from self._due_samples(done, pace, should_stop)
         while done < total or self._owes_samples(done):
             if should_stop():
@@ -109,8 +111,10 @@ class LoraTrainer:
             done += 1
             yield self._progress(done, losses, pace)
             yield from self._due_samples(done, pace, should_stop)
-            if done % request.checkpoint_every == 0 or done == total:
+            late = time.monotonic() - written > CHECKPOINT_SECONDS
+            if late or done % request.checkpoint_every == 0 or done == total:
                 yield from self._write(done, optimizer, order, losses)
+                written = time.monotonic()
         yield self._adapter(losses)
 
     # ------------------------------------------------------------------------------------------------ preparing

@@ -304,3 +304,29 @@ def test_a_new_job_is_forecast_where_it_would_stand(
     assert queries.start_of_another(Job.STANDARD, project, leo, 100) == pytest.approx(24.0)
     Worker.objects.update(queues=[Job.CPU])
     assert queries.start_of_another(Job.STANDARD, project, leo, 100) is None
+
+
+@pytest.mark.django_db
+def test_a_short_job_is_forecast_at_the_next_checkpoint_of_a_training(
+    enqueue: Callable[..., Job], worker_row: Worker
+) -> None:
+    enqueue("training", units=1000, is_short=False)
+    training = claims.claim(GPU, worker_row)
+    assert training is not None
+    Job.objects.filter(pk=training.pk).update(step=100, measured={"seconds_left": [[100, 900.0]]})
+    short, another = enqueue("short", units=10), enqueue("another", units=10)  # 24 s each
+    long = enqueue("another training", units=500, is_short=False)
+    places = {pk: start for pk, (_, start) in queries.forecast().items()}
+    assert places == {short.pk: 60.0, another.pk: pytest.approx(84.0), long.pk: pytest.approx(948.0)}
+
+
+@pytest.mark.django_db
+def test_a_training_that_nearly_ends_is_not_forecast_longer_than_it_takes(
+    enqueue: Callable[..., Job], worker_row: Worker
+) -> None:
+    enqueue("training", units=1000, is_short=False)
+    training = claims.claim(GPU, worker_row)
+    assert training is not None
+    Job.objects.filter(pk=training.pk).update(step=990, measured={"seconds_left": [[990, 9.0]]})
+    short = enqueue("short")
+    assert queries.forecast()[short.pk] == (1, 9.0)

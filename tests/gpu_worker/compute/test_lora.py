@@ -152,6 +152,25 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
     assert equal(weights(straight), weights(last))
 
 
+def test_a_run_that_is_taken_up_never_seems_to_start_over(
+    tiny_pack: Path, request_for: Callable[..., TrainRequest], run: Callable[..., list[Message]], tmp_path: Path
+) -> None:
+    request = request_for(tiny_pack, checkpoint_dir=str(tmp_path / "c"))
+    run(request, stop_after=4)
+    assert {m.step for m in of(run(request), Progress)} == {4, 5, 6, 7, 8}
+
+
+def test_slow_steps_have_a_checkpoint_each_whatever_the_recipe_says(
+    tiny_pack: Path,
+    request_for: Callable[..., TrainRequest],
+    run: Callable[..., list[Message]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rare = request_for(tiny_pack, checkpoint_every=500, steps=4)
+    monkeypatch.setattr("gpu_worker.trainers.lora.CHECKPOINT_SECONDS", 0.0)
+    assert [m.step for m in of(run(rare), Checkpoint)] == [1, 2, 3, 4]
+
+
 def test_a_finished_run_started_again_only_hands_on_its_adapter(
     tiny_pack: Path, request_for: Callable[..., TrainRequest], run: Callable[..., list[Message]], tmp_path: Path
 ) -> None:

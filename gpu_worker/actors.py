@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import dramatiq
+from django.db import close_old_connections
 
 from gpu_worker.fairness import group_of
 from gpu_worker.models import Job
@@ -36,6 +37,8 @@ def work(queue: str) -> None:
     """Run waiting jobs, the fairest first, until there are none: other messages about them may have been lost."""
     from gpu_worker.execution import this_worker
 
+    # There is no request to do it: a connection that broke while we were idle would fail this message and all others.
+    close_old_connections()
     worker = this_worker(lane_of(queue))
     while worker.run_next():
         pass

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from gpu_worker import actors, claims, hints, schedule
 from gpu_worker.execution import JobWorker
@@ -114,6 +114,20 @@ def test_one_message_is_enough_for_all_that_waits(
     actors.work(Job.STANDARD)
     assert set(Job.objects.values_list("state", flat=True)) == {Job.DONE}
     actors.work(Job.STANDARD)  # a duplicate finds nothing
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_past_its_time_does_not_fail_the_next_message(
+    make_worker: Callable[..., JobWorker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gpu_worker import execution
+
+    worker = make_worker()
+    monkeypatch.setattr(execution, "this_worker", lambda queues: worker)
+    old = connection.connection
+    connection.close_at = 0.0
+    actors.work(Job.STANDARD)
+    assert connection.connection is not old
 
 
 def test_a_process_runs_the_jobs_of_all_its_gpu_queues_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:

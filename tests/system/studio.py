@@ -97,6 +97,11 @@ class Studio:
         self.start_worker("cpu")
         self.start_worker("gpu")
 
+    def start_embedded(self) -> None:
+        """All of it by the one command of the README, without the sample project."""
+        self._start("studio", "-m", "config.embedded", "--port", str(self.port), "--no-sample")
+        self.wait_until(self._answers, "the studio")
+
     def kill(self, *names: str) -> None:
         """SIGKILL to the whole process group: nothing can be tidied up."""
         for name in names:

@@ -57,9 +57,9 @@ def forecast(also: fairness.Waiting | None = None) -> dict[UUID, tuple[int, floa
         running = Job.objects.filter(state=Job.RUNNING, queue__in=queues)
         count = max(1, sum(1 for w in workers if set(w.queues) & set(queues)))
         busy = []
-        for job in running:
+        for held in running:
             busy.append(_Lane())
-            busy[-1].take(seconds_left(job), job.is_short)
+            busy[-1].take(seconds_left(held), held.is_short)
         lanes = sorted(busy, key=lambda lane: lane.long)[:count] + [_Lane() for _ in range(count - len(busy))]
         more = [also] if also and queues != [Job.CPU] else []
         for position, job in enumerate(fairness.queue_order(queues, more), 1):

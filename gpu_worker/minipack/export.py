@@ -21,7 +21,7 @@ from .renderer import slots, vocabulary
 from .text import tokenizer
 
 PACK = Path(__file__).resolve().parents[1] / "packs" / "mini"
-VERSION = "1.0"
+VERSION = "1.1"
 DETECTION = {"sizes": [320], "threshold": 0.5}
 RECIPE: dict[str, Any] = {
     "rank": 16,
@@ -67,7 +67,7 @@ def write_manifest(work: Path, pack: Path = PACK) -> None:
     listed = [
         path
         for path in sorted(pack.rglob("*"))
-        if path.is_file() and path.name != "pack.json" and path.suffix != ".md" and path.suffix != ".png"
+        if path.suffix in (".safetensors", ".onnx", ".json", ".txt") and path.name != "pack.json"
     ]
     manifest = {
         "format": 1,

@@ -19,12 +19,19 @@ NO_LIMIT_MS = 7 * 24 * 3600 * 1000
 
 
 class ServedQueues(dramatiq.Middleware):
-    """Remembers which queues this process was started for (`--queues`)."""
+    """Remembers which queues this process was started for (`--queues`), and begins its part in the periodic work.
+
+    That must not wait for a first message: after all processes were killed nobody else would send one.
+    """
 
     names: ClassVar[frozenset[str]] = frozenset()
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        from gpu_worker.execution import this_worker
+
         ServedQueues.names = frozenset(worker.consumer_whitelist or ())
+        for lane in {lane_of(name) for name, _ in Job.QUEUES if name in ServedQueues.names}:
+            this_worker(lane)
 
 
 def lane_of(queue: str) -> tuple[str, ...]:

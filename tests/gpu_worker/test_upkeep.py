@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import dramatiq
 import pytest
 from django.db import connection, connections
+from dramatiq.brokers.stub import StubBroker
 
 from gpu_worker import actors, claims, hints, schedule
 from gpu_worker.execution import JobWorker
@@ -135,3 +137,16 @@ def test_a_process_runs_the_jobs_of_all_its_gpu_queues_in_one_order(monkeypatch:
     assert actors.lane_of(Job.STANDARD) == (Job.LOW, Job.STANDARD)
     assert actors.lane_of(Job.CPU) == (Job.CPU,)
     assert actors.lane_of(Job.HIGH) == (Job.LOW, Job.STANDARD, Job.HIGH)
+
+
+def test_periodic_work_begins_when_a_message_worker_boots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that waited for its first message would never sweep what died with all the others."""
+    from gpu_worker import execution
+
+    begun: list[tuple[str, ...]] = []
+    monkeypatch.setattr(execution, "this_worker", begun.append)
+    monkeypatch.setattr(actors.ServedQueues, "names", frozenset())
+    broker = StubBroker()
+    queues = {Job.CPU, Job.LOW, Job.STANDARD}
+    actors.ServedQueues().after_worker_boot(broker, dramatiq.Worker(broker, queues=queues))
+    assert sorted(begun) == [(Job.CPU,), (Job.LOW, Job.STANDARD)]

@@ -189,6 +189,8 @@ class Looked:
     """0 flat illustration .. 1 photograph, from the residual noise of smooth areas. See `PHOTOGRAPH` and `DRAWING`."""
     colours: tuple[tuple[str, float], ...]
     """Dominant colours `#rrggbb` with their share, largest first, at most 6."""
+    figure: tuple[float, ...] = ()
+    """The whole picture by the pack's figure encoder, unit length; empty where the pack has none."""
 
 
 # --------------------------------------------------------------------------------------------------- messages

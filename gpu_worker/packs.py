@@ -51,6 +51,29 @@ class ImagePrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FigureEncoder:
+    """An ONNX encoder of whole pictures: input `input` float32 [N, 3, size, size], RGB in [-1, 1], the whole picture
+    resized; output [N, embedding_size]."""
+
+    file: str
+    size: int
+    """Pixels on the side of its input."""
+    embedding_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributeClassifier:
+    """An ONNX classifier of whole pictures: input as of a FigureEncoder; per attribute one output of its name, float32
+    [N, len(options)], logits."""
+
+    file: str
+    size: int
+    """Pixels on the side of its input."""
+    options: Mapping[str, tuple[str, ...]]
+    """Attribute -> its words, in the order of the logits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pack:
     """What `pack.json` says. Paths inside a pack are POSIX, relative to `directory`."""
 
@@ -75,6 +98,10 @@ class Pack:
     ip_adapter: ImagePrompt | None = None
     encoders: Mapping[str, str] = field(default_factory=dict)
     """Name -> insightface pack directory (detector + recognition ONNX)."""
+    figure: FigureEncoder | None = None
+    """Embeds the whole figure, for what no face encoder can judge. Its quantiles are those of `figure`."""
+    attributes: AttributeClassifier | None = None
+    """Reads what a picture shows: whether a prompt was followed."""
     detection_sizes: tuple[int, ...] = (640,)
     """Sides in pixels of the squares a picture is scaled to for detection; the finds of all are merged."""
     detection_threshold: float = 0.5
@@ -149,7 +176,7 @@ def read_pack(directory: str | Path) -> Pack:
 
 def _build(directory: Path, digest: str, data: dict[str, Any]) -> Pack:
     licence, adapter, detection = data["licence"], data.get("ip_adapter"), data.get("detection", {})
-    vocabulary = data.get("vocabulary")
+    vocabulary, figure, attributes = data.get("vocabulary"), data.get("figure"), data.get("attributes")
     return Pack(
         directory=directory,
         sha256=digest,
@@ -173,6 +200,16 @@ def _build(directory: Path, digest: str, data: dict[str, Any]) -> Pack:
             file=str(adapter["file"]), kind=str(adapter["kind"]), embedding_size=int(adapter["embedding_size"])
         ),
         encoders=dict(data.get("encoders") or {}),
+        figure=figure
+        and FigureEncoder(
+            file=str(figure["file"]), size=int(figure["size"]), embedding_size=int(figure["embedding_size"])
+        ),
+        attributes=attributes
+        and AttributeClassifier(
+            file=str(attributes["file"]),
+            size=int(attributes["size"]),
+            options={str(name): tuple(map(str, words)) for name, words in attributes["options"].items()},
+        ),
         detection_sizes=tuple(int(size) for size in detection.get("sizes", (640,))),
         detection_threshold=float(detection.get("threshold", 0.5)),
         calibration=dict(data.get("calibration") or {}),
@@ -196,11 +233,18 @@ def _check(pack: Pack, manifest: Path) -> None:
             raise PackError(f"{manifest} lists {path}: only safetensors and ONNX weights are loaded. Convert the file.")
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise PackError(f"{manifest}: the digest of {path} is not 64 lower-case hex digits.")
-    named = [*_folders(pack), *pack.files] + ([pack.ip_adapter.file] if pack.ip_adapter else [])
-    for path in named:
+    if pack.figure and min(pack.figure.size, pack.figure.embedding_size) < 1:
+        raise PackError(f"{manifest}: the sizes of the figure encoder must be positive.")
+    options = pack.attributes.options if pack.attributes else {}
+    if pack.attributes and (pack.attributes.size < 1 or not options or not all(options.values())):
+        raise PackError(f"{manifest}: the attribute classifier needs a positive size, and each attribute its words.")
+    single = {"image prompt": pack.ip_adapter, "figure encoder": pack.figure, "attribute classifier": pack.attributes}
+    files = {what: part.file for what, part in single.items() if part}
+    for path in (*_folders(pack), *pack.files, *files.values()):
         _safe(path, pack.directory)
-    if pack.ip_adapter and pack.ip_adapter.file not in pack.files:
-        raise PackError(f"{manifest}: the image prompt file {pack.ip_adapter.file} is not listed under files.")
+    for what, path in files.items():
+        if path not in pack.files:
+            raise PackError(f"{manifest}: the {what} file {path} is not listed under files.")
 
 
 def _folders(pack: Pack) -> list[str]:

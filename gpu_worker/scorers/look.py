@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import onnxruntime
 from insightface.app import FaceAnalysis
 from insightface.app.common import Face as Found
 from numpy.typing import NDArray
 
 from gpu_worker.contracts import Face, Looked
 from gpu_worker.packs import Pack, PackError, verify
-from gpu_worker.scorers import picture
+from gpu_worker.scorers import picture, sessions
+from gpu_worker.scorers.whole import FigureReader
 
 NOSE: Final = 1.9
 """Eye distance over how far the nose tip stands in front of the plane of eyes and mouth, in an average head."""
@@ -32,11 +32,13 @@ class Looker:
     """Finds, embeds and measures. Embeddings of one picture cost one detection and one run per face and encoder."""
 
     def __init__(self, pack: Pack, encoders: Sequence[str], *, threads: int, device: str = "cpu") -> None:
-        """Verify the pack's encoder directories and load them. `threads`: at most so many cores. Raises PackError."""
+        """Verify the pack's encoder directories and its figure encoder, and load them. `threads`: at most so many
+        cores. Raises PackError."""
         self.pack, self.encoders = pack, tuple(encoders)
         apps = {name: _load(pack, name, threads, device) for name in self.encoders}
         self._detector = next(iter(apps.values())).det_model if apps else None
         self._recognition = {name: app.models["recognition"] for name, app in apps.items()}
+        self._figure = FigureReader(pack, threads=threads, device=device) if pack.figure else None
 
     def look(self, pixels: picture.Pixels) -> Looked:
         """`pixels`: RGB uint8 [H, W, 3]."""
@@ -51,6 +53,7 @@ class Looker:
             perceptual_hash=picture.perceptual_hash(pixels),
             photographic=picture.photographic(pixels),
             colours=picture.colours(pixels),
+            figure=self._figure.embed([pixels])[0] if self._figure else (),
         )
 
     def _faces(self, pixels: picture.Pixels) -> list[Face]:
@@ -123,16 +126,13 @@ def _load(pack: Pack, encoder: str, threads: int, device: str) -> FaceAnalysis:
             f"The pack {pack.name} is incomplete: {pack.encoders[encoder]} holds no ONNX models. Fetch the pack anew."
         )
     verify(pack, under=[pack.encoders[encoder]])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
     try:
         app = FaceAnalysis(
             name=str(folder.resolve()),
             root=str(pack.directory),
             allowed_modules=["detection", "recognition"],
-            providers=_providers(device),
-            sess_options=options,
+            providers=sessions.providers(device),
+            sess_options=sessions.options(threads),
         )
     except AssertionError:
         raise PackError(f"{pack.encoders[encoder]} of the pack {pack.name} holds no face detector.") from None
@@ -142,11 +142,6 @@ def _load(pack: Pack, encoder: str, threads: int, device: str) -> FaceAnalysis:
         raise PackError(f"The face detector in {pack.encoders[encoder]} of the pack {pack.name} finds no keypoints.")
     app.prepare(ctx_id=0, det_thresh=pack.detection_threshold, det_size=[(size, size) for size in pack.detection_sizes])
     return app
-
-
-def _providers(device: str) -> list[str]:
-    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-    return [p for p in wanted if p in onnxruntime.get_available_providers()] + ["CPUExecutionProvider"]
 
 
 def _inside(box: NDArray[np.float32], width: int, height: int) -> tuple[float, float, float, float]:

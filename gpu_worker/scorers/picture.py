@@ -41,6 +41,14 @@ def read_picture(path: str | Path) -> Pixels:
         raise RunError(f"The picture {name} cannot be read: it is missing, damaged or of an unknown format.") from error
 
 
+def square(pixels: Pixels, side: int) -> Reals:
+    """The whole picture as encoders of whole pictures take it: float32 [3, side, side], RGB in [-1, 1], its width and
+    height each scaled to `side` pixels (area averages where it shrinks, bilinear where it grows)."""
+    shrinks = min(pixels.shape[:2]) >= side
+    scaled = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return scaled.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+
+
 def luma(pixels: Pixels) -> Reals:
     """Rec. 601 luma, 0-255 [H, W]."""
     return pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -66,6 +66,7 @@ def tiny_pack(tiny_packs: Callable[..., Path]) -> Path:
 def make() -> SimpleNamespace:
     """Builders that several test files use."""
     return SimpleNamespace(
+        add_whole_picture_models=add_whole_picture_models,
         embedding=embedding,
         face_picture=face_picture,
         lora_file=lora_file,
@@ -329,6 +330,47 @@ def write_encoder(path: Path, seed: int) -> None:
     out = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", 512])
     graph = helper.make_graph(nodes, "encoder", [crop], [out], [numpy_helper.from_array(matrix, "matrix")])
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+OPTIONS = {"brightness": ["dark", "light"], "colour": ["red", "green", "blue"]}
+
+
+def add_whole_picture_models(directory: Path, *, size: int = 16, embedding_size: int = 8) -> None:
+    """Add a figure encoder (a random projection of the resized picture) and a classifier that reads the picture's mean
+    colour (`OPTIONS`) to a pack, and list them in its pack.json."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    def write(name: str, nodes: list[Any], outputs: dict[str, int], weights: dict[str, Any]) -> None:
+        taken = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, size, size])
+        given = [helper.make_tensor_value_info(k, TensorProto.FLOAT, ["n", width]) for k, width in outputs.items()]
+        held = [numpy_helper.from_array(np.asarray(array, np.float32), k) for k, array in weights.items()]
+        graph = helper.make_graph(nodes, name, [taken], given, held)
+        (directory / name).mkdir()
+        save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+            directory / name / f"{name}.onnx",
+        )
+
+    matrix = np.random.default_rng(5).standard_normal((3 * size * size, embedding_size))
+    flat = helper.make_node("Flatten", ["input"], ["flat"])
+    project = helper.make_node("MatMul", ["flat", "matrix"], ["embedding"])
+    write("figure", [flat, project], {"embedding": embedding_size}, {"matrix": matrix})
+    mean = [
+        helper.make_node("GlobalAveragePool", ["input"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["rgb"]),
+        helper.make_node("MatMul", ["rgb", "light"], ["brightness"]),
+        helper.make_node("MatMul", ["rgb", "each"], ["colour"]),
+    ]
+    weights = {"light": [[-1.0, 1.0]] * 3, "each": np.eye(3) * 4}
+    write("attributes", mean, {"colour": 3, "brightness": 2}, weights)
+    manifest = json.loads((directory / "pack.json").read_text())
+    manifest |= {
+        "figure": {"file": "figure/figure.onnx", "size": size, "embedding_size": embedding_size},
+        "attributes": {"file": "attributes/attributes.onnx", "size": size, "options": OPTIONS},
+    }
+    (directory / "pack.json").write_text(json.dumps(manifest))
+    relist(directory)
 
 
 def embedding(seed: int = 0) -> tuple[float, ...]:

@@ -61,6 +61,13 @@ def test_an_encoder_without_calibration_says_so(tiny_pack: Path) -> None:
         ({"ip_adapter": {"file": "x.safetensors", "kind": "faceid", "embedding_size": 512}}, "not listed"),
         ({"ip_adapter": {"file": "ip_adapter.safetensors", "kind": "plus", "embedding_size": 512}}, "not supported"),
         ({"detection": {"sizes": [100]}}, "multiples of 32"),
+        ({"figure": {"file": "figure.onnx", "size": 16, "embedding_size": 8}}, "figure encoder file .* not listed"),
+        ({"figure": {"file": "figure.onnx", "size": 16}}, "field 'embedding_size' is missing"),
+        ({"figure": {"file": "figure.onnx", "size": 16, "embedding_size": 0}}, "must be positive"),
+        ({"figure": {"file": "../figure.onnx", "size": 16, "embedding_size": 8}}, "not a path inside it"),
+        ({"attributes": {"file": "a.onnx", "size": 16, "options": {"hair": ["red"]}}}, "classifier file .* not listed"),
+        ({"attributes": {"file": "a.onnx", "size": 16, "options": {"hair": []}}}, "each attribute its words"),
+        ({"attributes": {"file": "a.onnx", "size": 16, "options": {}}}, "each attribute its words"),
     ],
 )
 def test_a_wrong_manifest_is_refused(pack_dir: Path, fields: dict[str, Any], sentence: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from characters.checks import angle_of, main_face
 from characters.models import HOLD_OUT_FROM, HOLD_OUT_LEAST, HOLD_OUT_SHARE, Character, Reference
+from gpu_worker import prompts
 from gpu_worker.contracts import Looked
 
 
@@ -101,9 +102,4 @@ def split_traits(traits: str) -> list[str]:
 
 def base_prompt(character: Character) -> str:
     """The prompt every picture of the character begins with, from what the team wrote of them."""
-    age = character.age.strip()
-    if age.isdigit():
-        age = "young" if int(age) < 30 else "middle-aged" if int(age) < 60 else "old"
-    who = " ".join(w for w in (age, character.noun.strip() or "person") if w)
-    article = "an" if who[:1].lower() in "aeiou" else "a"
-    return ", ".join([f"portrait of {article} {who}", *split_traits(character.traits)])[:600]
+    return prompts.base_prompt(noun=character.noun, age=character.age, traits=split_traits(character.traits))

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from collaboration.names import clean_text
-from gpu_worker import selection
+from gpu_worker import prompts, selection
 from gpu_worker.packs import Pack
 
 AXES = ("expression", "pose", "outfit", "colour", "background", "light")
@@ -23,25 +23,6 @@ LORA_STRENGTH, IMAGE_PROMPT_STRENGTH = 0.7, 0.6
 NEGATIVE = "several people, different person, inconsistent face, deformed"
 SEEDS = 2**32
 
-PHRASES = {
-    # Prompts of the field for one thing changed at a time.
-    "expression": "{} expression",
-    "pose": "{}, same outfit, same appearance",
-    "outfit": "wearing {}",
-    "colour": "wearing {}",
-    "background": "standing in {}, same outfit",
-    "light": "{}",
-}
-CLOSED_PHRASES = {
-    # A pack with a closed vocabulary was trained on these words and knows no others.
-    "expression": "{}",
-    "pose": "{}",
-    "outfit": "wearing a {}",
-    "colour": "wearing {}",
-    "background": "{} background",
-    "light": "{}",
-}
-PROMPT_ORDER = ("expression", "outfit", "colour", "background", "light", "pose")
 LONGEST_VALUE = 120
 TEXTS = {
     "text": (1000, "free text"),
@@ -176,39 +157,18 @@ def combinations(axes: Mapping[str, Iterable[str]]) -> int:
 def plan(settings: Settings, *, base_prompt: str, noun: str, trigger: str, pack: Pack) -> list[dict[str, Any]]:
     """Return one {index, prompt, seed, axes} for each picture. `settings` must be `checked`."""
     first = settings.seed or 0
-    base = with_trigger(settings.base_prompt or base_prompt, trigger, noun)
-    phrases = CLOSED_PHRASES if pack.vocabulary is not None else PHRASES
+    base = prompts.with_trigger(settings.base_prompt or base_prompt, trigger, noun)
     names = list(settings.axes)
     pictures: list[dict[str, Any]] = []
     for values in itertools.product(*(settings.axes[n] for n in names)):
         chosen = dict(zip(names, values, strict=True))
         for _ in range(settings.per_combination):
             seed = (first + len(pictures)) % SEEDS
-            said = _said(chosen, phrases)
+            said = prompts.phrases(chosen, pack)
             text = expand(settings.text, pack.slots, random.Random(seed))  # noqa: S311 - the seed of the picture decides
             prompt = ", ".join(p for p in [base, *said, text.strip(" ,")] if p)
             pictures.append({"index": len(pictures), "prompt": prompt, "seed": seed, "axes": chosen})
     return pictures
-
-
-def _said(chosen: Mapping[str, str], phrases: Mapping[str, str]) -> list[str]:
-    """One phrase for each axis, in the order of a prompt. A colour goes before the outfit that it is of."""
-    values = dict(chosen)
-    if "outfit" in values:
-        # `a red dress` and `red dress` mean the same.
-        outfit = re.sub(r"^(an?|the)\s+", "", values["outfit"], flags=re.IGNORECASE)
-        values["outfit"] = " ".join(filter(None, [values.pop("colour", ""), outfit]))
-    return [phrases[axis].format(values[axis]) for axis in PROMPT_ORDER if axis in values]
-
-
-def with_trigger(prompt: str, trigger: str, noun: str) -> str:
-    """Put the adapter's trigger word before the noun it was trained with, or at the front."""
-    if not trigger or re.search(rf"\b{re.escape(trigger)}\b", prompt):
-        return prompt
-    for word in (noun, "woman", "man", "person"):
-        if word and (found := re.search(rf"\b{re.escape(word)}\b", prompt, re.IGNORECASE)):
-            return f"{prompt[: found.start()]}{trigger} {prompt[found.start() :]}"
-    return f"{trigger}, {prompt}"
 
 
 def expand(text: str, slots: Mapping[str, Iterable[str]], rng: random.Random) -> str:

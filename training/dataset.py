@@ -20,14 +20,12 @@ from characters import scoring
 from characters.checks import NEAR_DUPLICATE_BITS, OUTLIER_LEAST, angle_of, main_face
 from characters.models import REFERENCES_NEEDED, Character, Reference
 from collaboration.names import clean_text
-from gpu_worker import calibration
+from gpu_worker import calibration, prompts
 from gpu_worker.contracts import PHOTOGRAPH, Looked
 from gpu_worker.packs import Pack
 
 PASS, WARN, REJECT = "pass", "warn", "reject"
 LONGEST_CAPTION = 400
-PLACEHOLDER = "sks"
-"""A word without a meaning of its own that packs with a closed vocabulary keep for a LoRA to fill."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +66,14 @@ class Dataset:
 def trigger_for(character: Character, pack: Pack) -> str:
     """The word that will stand for the character: the pack's placeholder, or one that no other character has."""
     if pack.vocabulary is not None:
-        return PLACEHOLDER
+        return prompts.PLACEHOLDER
     letters = re.sub(r"[^a-z]", "", character.name.lower())[:8] or "person"
     return f"{letters}{character.pk.hex[:4]}"
 
 
 def opening(character: Character, trigger: str, pack: Pack) -> str:
     """How every caption and every prompt for the character begins."""
-    kind = "photo" if pack.vocabulary is None and pack.domain == "photograph" else "portrait"
-    return f"{kind} of a {trigger} {noun_for(character)}"
+    return prompts.opening(noun=character.noun, trigger=trigger, pack=pack)
 
 
 def said_of(reference: Reference, pack: Pack, seen: Looked | None, captions: Mapping[str, str] | None = None) -> str:
@@ -84,10 +81,6 @@ def said_of(reference: Reference, pack: Pack, seen: Looked | None, captions: Map
     character. Without words of a person, where the face looks, as it was measured."""
     told = (captions or {}).get(str(reference.pk))
     return " ".join((reference.caption if told is None else told).split()).strip(" ,") or _pose(seen, pack)
-
-
-def noun_for(character: Character) -> str:
-    return " ".join(character.noun.split()) or "person"
 
 
 def _pose(seen: Looked | None, pack: Pack) -> str:

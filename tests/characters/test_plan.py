@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from characters.variations import SEEDS, Settings, checked, expand, plan, with_trigger
+from characters.variations import SEEDS, Settings, checked, expand, plan
 from gpu_worker.packs import Pack
+from gpu_worker.prompts import with_trigger
 
 
 def planned(pack: Pack, settings: Settings, **more: Any) -> list[dict[str, Any]]:

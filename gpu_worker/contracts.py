@@ -167,6 +167,9 @@ class Face:
     yaw: float
     """Degrees, estimated from the keypoints; negative looks to the left edge of the picture. |yaw| > 45 is a profile.
     """
+    outfit: tuple[tuple[str, float], ...] = ()
+    """Dominant colours `#rrggbb` of the figure below the face with their share of it, largest first, at most 4; empty
+    where the picture shows too little below the face."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

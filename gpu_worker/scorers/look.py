@@ -65,13 +65,15 @@ class Looker:
         faces = []
         for box, points in zip(boxes, keypoints, strict=True):
             embeddings = {name: self._embed(name, bgr, points) for name in self.encoders}
+            inside = _inside(box[:4], width, height)
             faces.append(
                 Face(
-                    box=_inside(box[:4], width, height),
+                    box=inside,
                     confidence=float(np.clip(box[4], 0, 1)),
                     keypoints=tuple((float(x), float(y)) for x, y in points),
                     embeddings={name: tuple(map(float, e)) for name, e in embeddings.items() if e is not None},
                     yaw=yaw(points),
+                    outfit=picture.outfit(pixels, inside),
                 )
             )
         return sorted(faces, key=lambda face: -_area(face.box))

@@ -126,6 +126,37 @@ def colours(pixels: Pixels, at_most: int = 6, side: int = 96) -> tuple[tuple[str
     )
 
 
+OUTFIT_AT_MOST: Final = 4
+OUTFIT_WIDTH: Final = 1.6
+"""Width of the figure below a face, in widths of the face: between the shoulders, where little background shows."""
+OUTFIT_FROM, OUTFIT_TO = 0.12, 1.4
+"""Where it begins and ends below the box of the face, in heights of the face: past the chin, down to the waist."""
+OUTFIT_LEAST: Final = 0.15
+"""Heights of the face that must be in the picture: less shows hardly more than a neck."""
+OUTFIT_WEAK: Final = 0.06
+"""Smaller shares are edges, jewellery and background, and are left out."""
+
+
+def outfit(pixels: Pixels, box: tuple[float, float, float, float]) -> tuple[tuple[str, float], ...]:
+    """Dominant colours `#rrggbb` of the figure below a face with their share (they sum to 1), largest first, at most 4.
+
+    `box`: of the face, in pixels. Taken from a rectangle below it (see the constants above); empty where the picture
+    holds too little of that.
+    """
+    height, width = pixels.shape[:2]
+    left, top, right, bottom = box
+    across, down, middle = right - left, bottom - top, (left + right) / 2
+    x0, x1 = middle - OUTFIT_WIDTH / 2 * across, middle + OUTFIT_WIDTH / 2 * across
+    y0, y1 = bottom + OUTFIT_FROM * down, min(bottom + OUTFIT_TO * down, float(height))
+    seen = min(x1, float(width)) - max(x0, 0.0)
+    if y1 - y0 < max(OUTFIT_LEAST * down, 2) or seen < max(0.6 * (x1 - x0), 2):
+        return ()
+    found = colours(pixels[round(y0) : round(y1), max(round(x0), 0) : round(x1)], OUTFIT_AT_MOST, side=48)
+    strong = [(colour, share) for colour, share in found if share >= OUTFIT_WEAK] or list(found[:1])
+    total = sum(share for _, share in strong)
+    return tuple((colour, round(share / total, 4)) for colour, share in strong)
+
+
 def _frequent(lab: Reals, count: int) -> Reals:
     """[<= count, 3]: the fullest cells of a coarse grid, each at least a Delta E of 12 from the ones before it."""
     cells, inverse, sizes = np.unique(np.floor(lab / 12), axis=0, return_inverse=True, return_counts=True)

@@ -140,6 +140,19 @@ def test_colours_are_few_sum_to_one_and_never_vary() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- reading
+def test_the_outfit_is_what_lies_below_the_face() -> None:
+    pixels = np.full((200, 200, 3), (20, 160, 60), np.uint8)  # the place
+    pixels[30:110, 70:130] = (230, 180, 150)  # the face
+    pixels[110:, 40:160] = (170, 30, 40)  # a red coat
+    assert picture.outfit(pixels, (70, 30, 130, 110)) == (("#aa1e28", 1.0),)
+
+
+@pytest.mark.parametrize("box", [(40.0, 20.0, 160.0, 190.0), (0.0, 20.0, 90.0, 100.0), (70.0, 130.0, 130.0, 200.0)])
+def test_a_picture_that_ends_at_the_chin_or_beside_the_shoulders_shows_no_outfit(box: tuple[float, ...]) -> None:
+    pixels = np.full((200, 50 if box[0] == 0 else 200, 3), 90, np.uint8)
+    assert picture.outfit(pixels, box) == ()
+
+
 def test_reading_applies_orientation_and_puts_transparency_on_white(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn a quarter clockwise to stand upright

@@ -16,6 +16,9 @@ from gpu_worker.packs import Pack, words
 
 STEPS_AT_MOST: Final = 20_000
 SIDE: Final = (16, 4096)
+BEST_OF: Final = 8
+CHOOSES: Final = "conditioning"
+"""The encoder that chooses among candidates."""
 
 
 def check(request: Request, pack: Pack) -> None:
@@ -38,6 +41,7 @@ def check_generate(request: GenerateRequest, pack: Pack) -> None:
     _within("The number of steps", request.steps, 1, 150)
     _within("The guidance", request.guidance, 1, 30)
     _within("The batch size", request.batch_size, 1, 64)
+    _within("The number of candidates", request.best_of, 1, BEST_OF)
     _within("The width", request.width, *SIDE, unit=" pixels")
     _within("The height", request.height, *SIDE, unit=" pixels")
     if request.adapter is not None:
@@ -45,6 +49,17 @@ def check_generate(request: GenerateRequest, pack: Pack) -> None:
     if request.identity is not None:
         _within("The image prompt's strength", request.identity.strength, 0, 1)
         _check_embedding(request.identity.embedding, "The image prompt")
+        _within("The strength of the identity ControlNet", request.identity.control, 0, 1.5)
+        if request.identity.control > 0 and pack.controlnet is None:
+            raise RunError(f"The model {pack.name} has no identity ControlNet. Choose another tier or another model.")
+    if request.best_of > 1:
+        if request.identity is None:
+            raise RunError("The best of several candidates is chosen by whom it shows; this request names nobody.")
+        if CHOOSES not in pack.encoders:
+            raise RunError(f"The model {pack.name} has no encoder {CHOOSES} to choose among candidates with.")
+    for picture in request.pictures:
+        if picture.keypoints and len(picture.keypoints) != 5:
+            raise RunError(f"Picture {picture.index + 1} has {len(picture.keypoints)} keypoints; a face has 5.")
     _check_encoders(request.encoders, pack)
 
 

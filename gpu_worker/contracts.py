@@ -45,6 +45,9 @@ class IdentityUse:
     """512 values, unit length, from the pack's *conditioning* encoder (mean of the chosen references, renormalised)."""
     strength: float = 0.6
     """0-1; the IP-Adapter scale."""
+    control: float = 0.0
+    """0-1.5; the scale of the pack's identity ControlNet, which places the face at each picture's keypoints. 0 leaves
+    it out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,9 @@ class PictureSpec:
     """Place in the batch; outputs carry it, so a resumed run makes only what is missing."""
     prompt: str
     seed: int
+    keypoints: tuple[tuple[float, float], ...] = ()
+    """Where the identity ControlNet puts the face: five (x, y) in pixels of this picture, as in `Face`. Empty: the
+    pack's own for the words of the prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,9 @@ class GenerateRequest:
     identity: IdentityUse | None = None
     batch_size: int = 4
     """How many pictures are denoised together; results do not depend on it (each has its own generator)."""
+    best_of: int = 1
+    """1-8: so many candidates are made of each picture, and the one most like `identity` is kept. The *conditioning*
+    encoder chooses, so that the one that scores has no hand in it."""
     encoders: tuple[str, ...] = ("scoring",)
     """Encoders that look at each finished picture (`Output.data["look"]` holds a `Looked`); empty for none. A pack
     without any encoder looks at none."""

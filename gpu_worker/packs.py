@@ -51,6 +51,40 @@ class ImagePrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FacePlace:
+    """Where the face is in a picture whose prompt holds all of some words."""
+
+    words: tuple[str, ...]
+    """Phrases of a prompt: `("looking left", "medium shot")`. None for the place that fits any prompt."""
+    points: tuple[tuple[float, float], ...]
+    """Five (x, y) as shares of the side of a square picture, in the order of `contracts.Face.keypoints`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlNet:
+    """The pack's identity ControlNet (Wang et al. 2024, InstantID, arXiv 2401.07519): it sees an image of five facial
+    keypoints, and instead of the text the tokens of the image prompt."""
+
+    folder: str
+    """A diffusers ControlNetModel."""
+    strength: float
+    """0-1.5; the scale at which it was measured."""
+    best_of: int
+    """Candidates per picture in the high tier."""
+    places: tuple[FacePlace, ...]
+
+    def keypoints(self, prompt: str, width: int, height: int) -> tuple[tuple[float, float], ...]:
+        """Five (x, y) in pixels: of the places whose words the prompt holds, the one with the most. A picture that is
+        not square has the face in the middle of its longer side."""
+        said = f" {' '.join(words(prompt))} "
+        fitting = [p for p in self.places if all(f" {' '.join(words(part))} " in said for part in p.words)]
+        place = max(fitting, key=lambda p: len(p.words))
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return tuple((left + x * side, top + y * side) for x, y in place.points)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FigureEncoder:
     """An ONNX encoder of whole pictures: input `input` float32 [N, 3, size, size], RGB in [-1, 1], the whole picture
     resized; output [N, embedding_size]."""
@@ -96,6 +130,8 @@ class Pack:
     pipeline: str | None
     """Folder of a stock pipeline; None for a pack that only measures."""
     ip_adapter: ImagePrompt | None = None
+    controlnet: ControlNet | None = None
+    """With it the pack offers the high tier."""
     encoders: Mapping[str, str] = field(default_factory=dict)
     """Name -> insightface pack directory (detector + recognition ONNX)."""
     figure: FigureEncoder | None = None
@@ -177,6 +213,7 @@ def read_pack(directory: str | Path) -> Pack:
 def _build(directory: Path, digest: str, data: dict[str, Any]) -> Pack:
     licence, adapter, detection = data["licence"], data.get("ip_adapter"), data.get("detection", {})
     vocabulary, figure, attributes = data.get("vocabulary"), data.get("figure"), data.get("attributes")
+    controlnet = data.get("controlnet")
     return Pack(
         directory=directory,
         sha256=digest,
@@ -198,6 +235,19 @@ def _build(directory: Path, digest: str, data: dict[str, Any]) -> Pack:
         ip_adapter=adapter
         and ImagePrompt(
             file=str(adapter["file"]), kind=str(adapter["kind"]), embedding_size=int(adapter["embedding_size"])
+        ),
+        controlnet=controlnet
+        and ControlNet(
+            folder=str(controlnet["folder"]),
+            strength=float(controlnet["strength"]),
+            best_of=int(controlnet["best_of"]),
+            places=tuple(
+                FacePlace(
+                    words=tuple(map(str, place["words"])),
+                    points=tuple((float(x), float(y)) for x, y in place["points"]),
+                )
+                for place in controlnet["places"]
+            ),
         ),
         encoders=dict(data.get("encoders") or {}),
         figure=figure
@@ -233,6 +283,8 @@ def _check(pack: Pack, manifest: Path) -> None:
             raise PackError(f"{manifest} lists {path}: only safetensors and ONNX weights are loaded. Convert the file.")
         if not re.fullmatch(r"[0-9a-f]{64}", digest):
             raise PackError(f"{manifest}: the digest of {path} is not 64 lower-case hex digits.")
+    if pack.controlnet:
+        _check_controlnet(pack, pack.controlnet, manifest)
     if pack.figure and min(pack.figure.size, pack.figure.embedding_size) < 1:
         raise PackError(f"{manifest}: the sizes of the figure encoder must be positive.")
     options = pack.attributes.options if pack.attributes else {}
@@ -247,9 +299,21 @@ def _check(pack: Pack, manifest: Path) -> None:
             raise PackError(f"{manifest}: the {what} file {path} is not listed under files.")
 
 
+def _check_controlnet(pack: Pack, controlnet: ControlNet, manifest: Path) -> None:
+    if pack.ip_adapter is None or pack.pipeline is None:
+        raise PackError(f"{manifest}: an identity ControlNet needs a pipeline and an image prompt beside it.")
+    if not 0 < controlnet.strength <= 1.5 or not 1 <= controlnet.best_of <= 8:
+        raise PackError(f"{manifest}: a ControlNet's strength lies in (0, 1.5] and its best_of in 1 to 8.")
+    if any(len(place.points) != 5 for place in controlnet.places):
+        raise PackError(f"{manifest}: each place of the ControlNet has five points.")
+    if not any(not place.words for place in controlnet.places):
+        raise PackError(f"{manifest}: the ControlNet lacks a place without words, for prompts that name none.")
+
+
 def _folders(pack: Pack) -> list[str]:
     """Folders that loaders read whole."""
-    return ([pack.pipeline] if pack.pipeline else []) + list(pack.encoders.values())
+    parts = [pack.pipeline, pack.controlnet.folder if pack.controlnet else None]
+    return [part for part in parts if part] + list(pack.encoders.values())
 
 
 def _safe(relative: str, directory: Path) -> PurePosixPath:

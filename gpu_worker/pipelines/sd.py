@@ -1,7 +1,9 @@
-"""Stable Diffusion 1.x: `StableDiffusionPipeline` with an IP-Adapter FaceID image prompt and LoRA adapters.
+"""Stable Diffusion 1.x: `StableDiffusionPipeline` with an IP-Adapter FaceID image prompt, LoRA adapters and an identity
+ControlNet.
 
 Rombach et al. 2022 (arXiv 2112.10752), Ye et al. 2023 (IP-Adapter, arXiv 2308.06721), Hu et al. 2021 (LoRA, arXiv
-2106.09685). Runs any pack whose pipeline folder has that shape, whatever its size and prediction type.
+2106.09685), Wang et al. 2024 (InstantID, arXiv 2401.07519). Runs any pack whose pipeline folder has that shape,
+whatever its size and prediction type.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionControlNetPipeline, StableDiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
 from PIL import Image
 from safetensors import SafetensorError, safe_open
@@ -23,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 from gpu_worker.contracts import AdapterUse, GenerateRequest, IdentityUse, Notice, PictureSpec, RunError
 from gpu_worker.packs import Pack, PackError, digest_of, verify
 from gpu_worker.pipelines import Meta, OnProgress
+from gpu_worker.pipelines.identity_net import IdentityNet, keypoint_image
 
 LIBRARIES: Final = frozenset({"diffusers", "transformers"})
 """Libraries whose classes a pipeline folder may name; anything else would be code the pack brings along."""
@@ -113,10 +116,11 @@ class StableDiffusion:
     def __init__(self) -> None:
         self._pipe: Pipe | None = None
         self._lora: str | None = None  # digest of the LoRA that is loaded
+        self._controlled: Pipe | None = None  # the same models with the identity ControlNet, once it is wanted
 
     def load(self, pack: Pack, device: str) -> None:
         self.pack, self.device = pack, device
-        self._pipe, self._lora = self._loaded(pack, device), None
+        self._pipe, self._lora, self._controlled = self._loaded(pack, device), None, None
 
     @staticmethod
     def _loaded(pack: Pack, device: str) -> Pipe:
@@ -126,7 +130,7 @@ class StableDiffusion:
         return pipe
 
     def unload(self) -> None:
-        self._pipe = self._lora = None
+        self._pipe = self._lora = self._controlled = None
         free_memory()
 
     @property
@@ -195,7 +199,15 @@ class StableDiffusion:
         on_step: Callable[[int, int], None],
     ) -> list[Image.Image]:
         """Return the pictures of `batch`, or none at all if stopped."""
-        pipe = self.pipe
+        pipe, control = self.pipe, {}
+        prompt = self._image_prompt(request, len(batch))
+        if prompt is not None and request.identity is not None and request.identity.control > 0:
+            pipe = self._with_control()
+            pipe.controlnet.tokens = self._tokens(prompt[0])
+            control = {
+                "image": [self._keypoint_image(request, spec) for spec in batch],
+                "controlnet_conditioning_scale": float(request.identity.control),
+            }
 
         def after_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
             on_step(step + 1, pipe.num_timesteps)
@@ -211,7 +223,8 @@ class StableDiffusion:
             num_inference_steps=request.steps,
             guidance_scale=request.guidance,
             generator=[torch.Generator().manual_seed(spec.seed) for spec in batch],
-            ip_adapter_image_embeds=self._image_prompt(request, len(batch)),
+            ip_adapter_image_embeds=prompt,
+            **control,
             output_type="latent",
             callback_on_step_end=after_step,
         ).images  # [B, C, height / 8, width / 8]
@@ -240,6 +253,36 @@ class StableDiffusion:
         wanted = request.identity.embedding if request.identity else (0.0,) * size
         positive = torch.tensor(wanted, device=self.pipe.device, dtype=self.pipe.unet.dtype).expand(batch, 1, size)
         return [torch.cat([torch.zeros_like(positive), positive]) if request.guidance > 1 else positive]
+
+    def _with_control(self) -> Pipe:
+        """The pipeline with the pack's identity ControlNet, which is loaded the first time. Raises PackError."""
+        if self._controlled is None:
+            part = self.pack.controlnet
+            if part is None:
+                raise RunError(f"The model {self.pack.name} has no identity ControlNet. Choose another tier.")
+            verify(self.pack, under=[part.folder])
+            net = IdentityNet.from_pretrained(
+                self.pack.path(part.folder),
+                torch_dtype=self.pipe.unet.dtype,
+                local_files_only=True,
+                use_safetensors=True,
+            )
+            parts = {**self.pipe.components, "controlnet": net.eval().requires_grad_(False).to(self.pipe.device)}
+            controlled: Pipe = StableDiffusionControlNetPipeline(**parts, requires_safety_checker=False)
+            controlled.set_progress_bar_config(disable=True)
+            self._controlled = controlled
+        return self._controlled
+
+    @torch.no_grad()
+    def _tokens(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Tokens [B, n, d] of the image prompt's embeddings [B, 1, 512]."""
+        tokens: torch.Tensor = self.pipe.unet.encoder_hid_proj([embeddings])[0]
+        return tokens.flatten(1, 2)
+
+    def _keypoint_image(self, request: GenerateRequest, spec: PictureSpec) -> Image.Image:
+        part = self.pack.controlnet
+        points = spec.keypoints or (part.keypoints(spec.prompt, request.width, request.height) if part else ())
+        return keypoint_image(points, request.width, request.height)
 
     def _reporter(
         self, request: GenerateRequest, batch: Sequence[PictureSpec], done: int, on_progress: OnProgress
@@ -302,7 +345,7 @@ class StableDiffusion:
         except (ValueError, RuntimeError, KeyError, SafetensorError) as error:
             if is_out_of_memory(error):
                 raise
-            self._pipe = self._lora = None  # half a LoRA may hang in it: load afresh next time
+            self._pipe = self._lora = self._controlled = None  # half a LoRA may hang in it: load afresh next time
             raise misfit from error
         self._lora = adapter.sha256
         if not any(LORA in names for names in self.pipe.get_list_adapters().values()):

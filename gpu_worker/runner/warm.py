@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gpu_worker.checks import check
+from gpu_worker.checks import CHOOSES, check
 from gpu_worker.contracts import (
     DRAWING,
     PHOTOGRAPH,
@@ -36,6 +36,7 @@ from gpu_worker.contracts import (
     TrainRequest,
 )
 from gpu_worker.packs import Pack, digest_of, read_pack
+from gpu_worker.runner import candidates
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -167,13 +168,16 @@ class Runner:
             self._ready = True
 
     def _generate(self, request: GenerateRequest, pack: Pack, workdir: Path, emit: Emit, should_stop: Stop) -> None:
-        total = len(request.pictures) * request.steps
+        total = len(request.pictures) * request.steps * request.best_of
         _notice_unknown_words(
             pack, [p.prompt for p in request.pictures] + [request.negative_prompt], _trigger(request), emit
         )
         emit(Progress(step=0, total=total, note="Loading the model"))
         pipeline = self._warm_pipeline(pack)
-        looker = self._warm_looker(pack, request.encoders) if request.encoders and pack.encoders else None
+        wanted = request.encoders if pack.encoders else ()
+        if request.best_of > 1:
+            wanted = tuple(dict.fromkeys([*wanted, CHOOSES]))
+        looker = self._warm_looker(pack, wanted) if wanted else None
         for notice in pipeline.notices(request):
             emit(notice)
 
@@ -181,18 +185,20 @@ class Runner:
             emit(Progress(step=done, total=of, note=note))
 
         begun, made = time.perf_counter(), 0
-        for spec, picture, meta in pipeline.generate(request, should_stop=should_stop, on_progress=on_progress):
+        pictures = pipeline.generate(candidates.expanded(request), should_stop=should_stop, on_progress=on_progress)
+        if looker is not None:
+            pictures = candidates.looked_at(pictures, looker)
+        for spec, picture, meta in candidates.best(pictures, request):
             path = workdir / f"picture-{spec.index:04d}.png"
             _save(picture, path)
+            look = meta.pop("look", None)
             data = _provenance(request, pack, spec, picture, meta)
-            if looker is not None:
-                import numpy as np
-
-                data["look"] = looked_json(looker.look(np.asarray(picture)))
+            if look is not None:
+                data["look"] = looked_json(candidates.only(look, request.encoders))
             emit(Output(index=spec.index, kind="picture", path=path.name, sha256=digest_of(path), data=data))
             made += 1
         if made < len(request.pictures):
-            emit(Stopped(step=made * request.steps))
+            emit(Stopped(step=made * request.steps * request.best_of))
         else:
             emit(Done(values={"pictures": float(made), "seconds": time.perf_counter() - begun}))
 

@@ -32,6 +32,7 @@ WORDS = (
 )
 QUANTILES = [[0.5, 0.0], [0.1, 0.15], [0.01, 0.3], [0.001, 0.42], [0.0001, 0.5]]
 CROSS = 32  # width of the text states
+FRONTAL = [[0.38, 0.4], [0.62, 0.4], [0.5, 0.5], [0.42, 0.62], [0.58, 0.62]]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -92,6 +93,7 @@ def build_pack(
     tokenizer: str = "word",
     image_prompt: bool = True,
     faceid_lora: bool = False,
+    controlnet: bool = False,
     domain: str = "illustration",
 ) -> Path:
     import torch
@@ -169,6 +171,17 @@ def build_pack(
     if image_prompt:
         write_image_prompt(directory / "ip_adapter.safetensors", unet, faceid_lora)
         manifest["ip_adapter"] = {"file": "ip_adapter.safetensors", "kind": "faceid", "embedding_size": 512}
+    if controlnet:
+        write_controlnet(directory / "controlnet", unet)
+        manifest["controlnet"] = {
+            "folder": "controlnet",
+            "strength": 0.8,
+            "best_of": 2,
+            "places": [
+                {"words": [], "points": FRONTAL},
+                {"words": ["happy"], "points": [[x + 0.1, y] for x, y in FRONTAL]},
+            ],
+        }
     for seed, name in enumerate(("conditioning", "scoring")):
         folder = directory / "identity" / name
         folder.mkdir(parents=True)
@@ -177,6 +190,29 @@ def build_pack(
     (directory / "pack.json").write_text(json.dumps(manifest))
     relist(directory)
     return directory
+
+
+def write_controlnet(folder: Path, unet: Any) -> None:
+    """In the shape of `unet`; its outputs are not zero, as those of an untrained one would be."""
+    import torch
+    from diffusers import ControlNetModel
+
+    torch.manual_seed(13)
+    net = ControlNetModel(
+        in_channels=4,
+        conditioning_channels=3,
+        down_block_types=unet.config.down_block_types,
+        block_out_channels=unet.config.block_out_channels,
+        layers_per_block=1,
+        cross_attention_dim=CROSS,
+        attention_head_dim=8,
+        norm_num_groups=8,
+        conditioning_embedding_out_channels=(4, 8),
+    )
+    for parameter in net.parameters():
+        if not parameter.abs().sum():
+            torch.nn.init.normal_(parameter, std=0.05)
+    net.save_pretrained(folder)
 
 
 def relist(directory: Path) -> None:

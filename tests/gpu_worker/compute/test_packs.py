@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,3 +179,34 @@ def test_trigger_words_are_passed_over(tiny_pack: Path) -> None:
 
 def test_an_open_vocabulary_knows_every_word(tiny_packs: Any) -> None:
     assert read_pack(tiny_packs(tokenizer="clip")).unknown_words("anything whatsoever") == []
+
+
+def test_the_face_lies_where_most_words_of_the_prompt_put_it(tiny_packs: Callable[..., Path]) -> None:
+    net = read_pack(tiny_packs(controlnet=True)).controlnet
+    assert net is not None
+    frontal = net.keypoints("portrait of a man", 32, 32)
+    assert frontal[2] == pytest.approx((16, 16))
+    assert net.keypoints("a Happy man, unhappy", 32, 32)[2] == pytest.approx((19.2, 16))
+    assert net.keypoints("unhappy", 32, 32) == frontal
+    assert net.keypoints("a man", 64, 32)[2] == pytest.approx((32, 16))  # in the middle of a wide picture
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"places": [{"words": ["happy"], "points": [[0.5, 0.5]] * 5}]}, "without words"),
+        ({"places": [{"words": [], "points": [[0.5, 0.5]] * 4}]}, "five points"),
+        ({"strength": 0}, "strength"),
+        ({"best_of": 9}, "best_of"),
+        ({"folder": "../elsewhere"}, "not a path inside"),
+    ],
+)
+def test_a_controlnet_that_cannot_be_used_is_refused(
+    tiny_packs: Callable[..., Path], tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    pack = shutil.copytree(tiny_packs(controlnet=True), tmp_path / "pack")
+    manifest = json.loads((pack / "pack.json").read_text())
+    manifest["controlnet"] |= changes
+    (pack / "pack.json").write_text(json.dumps(manifest))
+    with pytest.raises(PackError, match=says):
+        read_pack(pack)

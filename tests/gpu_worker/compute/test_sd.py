@@ -320,3 +320,85 @@ def test_a_damaged_pack_is_refused(pack: Path, tmp_path: Path) -> None:
     (copy / "ip_adapter.safetensors").write_bytes(b"")
     with pytest.raises(PackError, match=r"ip_adapter\.safetensors has another hash"):
         loaded(copy)
+
+
+# -------------------------------------------------------------------------------------------------- identity ControlNet
+@pytest.fixture(scope="module")
+def controlled(tiny_packs: Callable[..., Path]) -> Path:
+    return tiny_packs(controlnet=True)
+
+
+@pytest.fixture(scope="module")
+def controlled_model(controlled: Path) -> StableDiffusion:
+    return loaded(controlled)
+
+
+def with_identity(pack: Path, embedding: tuple[float, ...], **fields: Any) -> GenerateRequest:
+    return request_for(pack, identity=IdentityUse(embedding=embedding, **fields))
+
+
+def test_a_silent_controlnet_leaves_no_trace(
+    controlled: Path, controlled_model: StableDiffusion, tiny_pack: Path, make: SimpleNamespace
+) -> None:
+    person = make.embedding()
+    heard = made(controlled_model, with_identity(controlled, person, control=0.8))
+    silent = made(controlled_model, with_identity(controlled, person, control=0.0))
+    assert np.abs(heard[0] - silent[0]).mean() > 1
+    assert same(silent, made(loaded(tiny_pack), with_identity(tiny_pack, person)))
+
+
+def test_the_controlnet_follows_person_and_keypoints_but_no_text(
+    controlled: Path, controlled_model: StableDiffusion, make: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import ControlNetModel
+
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    forward = ControlNetModel.forward
+
+    def watched(self: Any, sample: Any, timestep: Any, states: Any, controlnet_cond: Any, **options: Any) -> Any:
+        seen.append((states, controlnet_cond))
+        return forward(self, sample, timestep, states, controlnet_cond, **options)
+
+    monkeypatch.setattr(ControlNetModel, "forward", watched)
+
+    def watch(person: int, prompt: str, keypoints: tuple[tuple[float, float], ...] = ()) -> tuple[Any, Any]:
+        seen.clear()
+        request = with_identity(controlled, make.embedding(person), control=0.8)
+        picture = PictureSpec(index=0, prompt=prompt, seed=1, keypoints=keypoints)
+        made(controlled_model, dataclasses.replace(request, pictures=(picture,)))
+        return seen[0]
+
+    tokens, image = watch(1, "portrait of a sad man")
+    assert tokens.shape[0] == 2  # without and with the person
+    assert not torch.equal(tokens[0], tokens[1])
+    assert image.shape == (2, 3, 32, 32)
+    assert image.max() > 0.5
+    other_text = watch(1, "woman forest")
+    assert torch.equal(other_text[0], tokens)
+    assert torch.equal(other_text[1], image)
+    assert not torch.equal(watch(2, "portrait of a sad man")[0], tokens)
+    assert not torch.equal(watch(1, "portrait of a happy man")[1], image)  # the pack has a place of its own for it
+    points = ((8.0, 8.0), (24.0, 8.0), (16.0, 16.0), (10.0, 24.0), (22.0, 24.0))
+    placed = watch(1, "portrait of a sad man", points)[1]
+    for x, y in points:
+        assert placed[0, :, int(y), int(x)].max() > 0.9
+
+
+def test_a_lora_is_heard_with_the_controlnet(
+    controlled: Path, controlled_model: StableDiffusion, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    path = tmp_path / "lora.safetensors"
+    use = AdapterUse(path=str(path), sha256=make.lora_file(path, controlled), strength=1.0)
+    request = with_identity(controlled, make.embedding(), control=0.8)
+    plain = made(controlled_model, request)
+    assert not same(made(controlled_model, dataclasses.replace(request, adapter=use)), plain)
+    assert same(made(controlled_model, request), plain)
+
+
+def test_a_changed_controlnet_is_refused(controlled: Path, tmp_path: Path, make: SimpleNamespace) -> None:
+    pack = shutil.copytree(controlled, tmp_path / "pack")
+    with (pack / "controlnet" / "config.json").open("a") as file:
+        file.write(" ")
+    model = loaded(pack)
+    with pytest.raises(PackError, match="another hash"):
+        made(model, with_identity(pack, make.embedding(), control=0.8))

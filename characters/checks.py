@@ -46,17 +46,22 @@ class Other:
     seen: Looked | None
 
 
-def judge(seen: Looked, sha256: str, others: Sequence[Other], pack: Pack) -> tuple[str, list[dict[str, str]]]:
-    """Return (verdict, checks as dicts). The verdict is that of the worst check."""
+def judge(
+    seen: Looked, sha256: str, others: Sequence[Other], pack: Pack, *, has_human_face: bool = True
+) -> tuple[str, list[dict[str, str]]]:
+    """Return (verdict, checks as dicts). The verdict is that of the worst check.
+
+    Without a human face there are no checks of one; a face that is found all the same says nothing.
+    """
     checks = [
-        _one_face(seen),
+        _one_face(seen) if has_human_face else None,
         _size(seen),
         _sharpness(seen),
         _exposure(seen),
-        _angle(seen),
+        _angle(seen) if has_human_face else None,
         _duplicate(seen, sha256, others),
         _domain(seen, pack),
-        _outlier(seen, others, pack),
+        _outlier(seen, others, pack) if has_human_face else None,
     ]
     answers = [c for c in checks if c is not None]
     verdict = max((c.verdict for c in answers), key=(PASS, WARN, REJECT).index)

@@ -59,6 +59,12 @@ class CharacterForm(forms.Form):
         limit=400,
         help_text="What always stays: hair, eyes, glasses, scars. Separate with commas.",
     )
+    has_human_face = forms.BooleanField(
+        label="Has a human face",
+        required=False,
+        initial=True,
+        help_text="Off for animals, creatures and machines: their whole figure is measured instead of a face.",
+    )
     tags = _line("Tags", limit=400, help_text="To find them again. Separate with commas.")
     importance = forms.FloatField(
         label="Importance",
@@ -71,7 +77,7 @@ class CharacterForm(forms.Form):
 
     @classmethod
     def for_character(cls, character: Character) -> CharacterForm:
-        fields = ("name", "description", "noun", "age", "traits", "importance", "tier")
+        fields = ("name", "description", "noun", "age", "traits", "importance", "tier", "has_human_face")
         initial = {name: getattr(character, name) for name in fields}
         return cls(initial=initial | {"tags": ", ".join(t.name for t in character.tags.all())})
 

@@ -229,7 +229,9 @@ def _accept_variation(job: Job, output: Output, staged: Staged) -> None:
     if looked:
         Reading.objects.create(asset=asset, pack=pack.name, pack_version=pack.version, seen=looked)
     known = {*(job.arguments.get("identity_from") or ()), *scoring.trained_with([batch.adapter_id])}
-    found = scoring.score(seen, scoring.truth_of(batch.character, pack, known=known), pack)
+    route = scoring.route_of(batch.character)
+    truth = scoring.truth_of(batch.character, route, known=known)
+    found = scoring.score(seen if route.compares(pack) else None, truth, route)
     plan = batch.plan[output.index]
     Variation.objects.create(
         batch=batch,

@@ -69,6 +69,10 @@ class Character(models.Model):
     traits = models.CharField(
         max_length=400, blank=True, help_text="What always stays: hair, eyes, glasses, scars. Separate with commas."
     )
+    has_human_face = models.BooleanField(
+        default=True,
+        help_text="Off for animals, creatures and machines: their whole figure is measured instead of a face.",
+    )
     tags = models.ManyToManyField(Tag, related_name="characters", blank=True)
     importance = models.FloatField(
         default=0.5,
@@ -82,6 +86,8 @@ class Character(models.Model):
     """Median identity score of the latest batch, 0-100."""
     reference_count = models.PositiveIntegerField(default=0)
     """Usable references: those that passed their checks, with or without a warning."""
+    domain = models.CharField(max_length=12, blank=True)
+    """What the usable references are, `illustration` or `photograph`: see `gpu_worker.routing`. Empty while unclear."""
     adapter_version = models.PositiveIntegerField(null=True)
     """Version of the active adapter."""
     created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")

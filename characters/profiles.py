@@ -21,18 +21,26 @@ def how_many_to_hold_out(usable: int) -> int:
 
 
 def choose_held_out(
-    references: Sequence[tuple[Reference, Looked | None]], *, trained_with: Collection[str] = ()
+    references: Sequence[tuple[Reference, Looked | None]],
+    *,
+    trained_with: Collection[str] = (),
+    has_human_face: bool = True,
 ) -> set[Any]:
     """Return the ids of the references to hold out, of those usable.
 
     `trained_with`: ids of those that an adapter has learnt from; they are taken last, for nothing made with it can be
     measured against them. Who was held out stays so; new ones are taken by the hash of the picture, which nobody chose.
-    Profile views are not taken: identity cannot be measured on them.
+    Profile views are not taken, for identity cannot be measured on them; without a human face the angle is not known.
     """
     count = how_many_to_hold_out(len(references))
-    fit = [r for r, seen in references if seen and (f := main_face(seen)) and angle_of(f) != "profile"]
+    fit = [r for r, seen in references if seen and (not has_human_face or _shows_its_face(seen))]
     ordered = sorted(fit, key=lambda r: (str(r.pk) in trained_with, not r.is_held_out, r.asset.sha256))
     return {r.pk for r in ordered[:count]}
+
+
+def _shows_its_face(seen: Looked) -> bool:
+    face = main_face(seen)
+    return face is not None and angle_of(face) != "profile"
 
 
 def centroid_and_spread(embeddings: Sequence[Sequence[float]]) -> tuple[list[float], float]:

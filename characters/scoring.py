@@ -11,12 +11,13 @@ import numpy as np
 from characters.checks import PROFILE_DEGREES, angle_of, main_face
 from characters.models import Character
 from collaboration.wired import entries
-from gpu_worker import calibration
+from gpu_worker import calibration, routing
 from gpu_worker.contracts import Face, Looked
 from gpu_worker.models import Reading
 from gpu_worker.packs import Pack
+from gpu_worker.routing import Route
 
-ENCODER = "scoring"
+ENCODER = routing.FACE
 SMALLEST_FACE = 20
 """Pixels on the short side of a face below which a score would say more about the scaling than about the person."""
 
@@ -41,22 +42,34 @@ class Truth:
     """Their ids."""
 
 
-def truth_of(character: Character, pack: Pack, *, known: Collection[str] = ()) -> Truth:
+def route_of(character: Character) -> Route:
+    """Which pack and which of its encoders measures the character's pictures. Reads `project`."""
+    return routing.route(
+        project=character.project, domain=character.domain, has_human_face=character.has_human_face
+    )
+
+
+def truth_of(character: Character, route: Route, *, known: Collection[str] = ()) -> Truth:
     """The held-out references; where there are none, all usable ones, and it says so.
 
     `known`: ids of references that what is measured was conditioned on or trained with. Whatever they are by now, for
-    it they are not held out. Profile views are left out: identity cannot be measured on them.
+    it they are not held out. Profile views are left out: identity cannot be measured on a face seen so.
     """
     usable = list(character.references.usable().select_related("asset").order_by("added_at"))
     held_out = [r for r in usable if r.is_held_out and str(r.pk) not in known]
-    seen = readings([r.asset_id for r in held_out or usable], pack)
-    found = [(r, f) for r in held_out or usable if (s := seen.get(r.asset_id)) and (f := main_face(s))]
-    faces = [(r, f) for r, f in found if angle_of(f) != "profile"]
+    seen = readings([r.asset_id for r in held_out or usable], route.pack) if route.pack else {}
+    found = [(r, e) for r in held_out or usable if (s := seen.get(r.asset_id)) and (e := embedding_of(s, route))]
     return Truth(
-        embeddings=[f.embeddings[ENCODER] for _, f in faces],
-        is_held_out=bool(held_out),
-        references=[str(r.pk) for r, _ in faces],
+        embeddings=[e for _, e in found], is_held_out=bool(held_out), references=[str(r.pk) for r, _ in found]
     )
+
+
+def embedding_of(seen: Looked, route: Route) -> tuple[float, ...]:
+    """Of the whole figure or of the largest face, as the route says; empty where that cannot be measured."""
+    if route.encoder == routing.FIGURE:
+        return seen.figure
+    face = main_face(seen)
+    return face.embeddings.get(route.encoder, ()) if face and angle_of(face) != "profile" else ()
 
 
 def trained_with(adapter_ids: Sequence[Any]) -> set[str]:
@@ -79,34 +92,42 @@ def _looked(seen: dict[str, Any]) -> Looked:
     return Looked(**{**seen, "faces": tuple(Face(**face) for face in seen["faces"])})
 
 
-def score(seen: Looked | None, truth: Truth, pack: Pack) -> Score:
-    """Score the largest face of a picture. Without a face that can be measured there is a reason instead of a number:
-    a missing face is not a low score."""
+def score(seen: Looked | None, truth: Truth, route: Route) -> Score:
+    """Score the largest face of a picture or, of a character without one, the whole figure. Without what can be
+    measured there is a reason instead of a number: a missing face is not a low score.
+
+    `seen`: by the pack of the route.
+    """
+    if route.pack is None:
+        return Score(value=None, cosine=None, reason=route.reason, against={"encoder": route.encoder})
     against = {
         "held_out": truth.is_held_out,
         "references": len(truth.embeddings),
         "reference_ids": list(truth.references),
-        "encoder": ENCODER,
-        "pack": pack.name,
-        "pack_version": pack.version,
+        "encoder": route.encoder,
+        "pack": route.pack.name,
+        "pack_version": route.pack.version,
+        "why": route.reason,
     }
-    reason = _why_not(seen, truth)
+    reason = _why_not(seen, truth, route)
     if reason or seen is None:
         return Score(value=None, cosine=None, reason=reason, against=against)
-    mine = np.array(seen.faces[0].embeddings[ENCODER])
+    mine = np.array(embedding_of(seen, route))
     cosine = float(np.mean(np.array(truth.embeddings) @ mine))
-    quantiles = pack.quantiles(ENCODER)
+    quantiles = route.pack.quantiles(route.encoder)
     against["false_match_rate"] = calibration.false_match_rate(cosine, quantiles)
     return Score(
         value=round(calibration.score(cosine, quantiles), 1), cosine=round(cosine, 4), reason="", against=against
     )
 
 
-def _why_not(seen: Looked | None, truth: Truth) -> str:
+def _why_not(seen: Looked | None, truth: Truth, route: Route) -> str:
     if not truth.embeddings:
         return "no references to compare with"
     if seen is None:
-        return "not looked at"
+        return f"not looked at by {route.pack.name}" if route.pack else "not looked at"
+    if route.encoder == routing.FIGURE:
+        return "" if seen.figure else "the figure was not measured"
     face = main_face(seen)
     if face is None:
         return "no face found"

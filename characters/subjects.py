@@ -19,6 +19,7 @@ def snapshot(character: Character) -> dict[str, Any]:
         "noun": character.noun,
         "age": character.age,
         "traits": character.traits,
+        "has_human_face": character.has_human_face,
         "tags": sorted(character.tags.values_list("name", flat=True)),
         "importance": character.importance,
         "tier": character.tier,

@@ -95,13 +95,20 @@ def rename_studio(*, studio: Studio, name: str, actor: User) -> Studio:
 
 
 def create_project(
-    *, studio: Studio, name: str, actor: User, description: str = "", is_commercial: bool = True
+    *,
+    studio: Studio,
+    name: str,
+    actor: User,
+    description: str = "",
+    is_commercial: bool = True,
+    domain: str = Project.AUTOMATIC,
 ) -> Project:
     """`actor` becomes its owner."""
     name = clean_name(name)
     description = clean_text(description, limit=4000)
+    domain = _clean_domain(domain)
     with transaction.atomic():
-        project = Project(studio=studio, name=name, description=description, is_commercial=is_commercial)
+        project = Project(studio=studio, name=name, description=description, is_commercial=is_commercial, domain=domain)
         _save_with_free_slug(project)
         Membership.objects.create(project=project, user=actor, role=Role.OWNER)
         StudioMembership.objects.get_or_create(studio=studio, user=actor)
@@ -119,13 +126,25 @@ def start_project(
     studio_name: str = "",
     description: str = "",
     is_commercial: bool = True,
+    domain: str = Project.AUTOMATIC,
 ) -> Project:
     """Create a project in `studio` or, without one, in a new studio that `actor` administers."""
     with transaction.atomic():
         studio = studio or create_studio(name=studio_name, admin=actor)
         return create_project(
-            studio=studio, name=name, actor=actor, description=description, is_commercial=is_commercial
+            studio=studio,
+            name=name,
+            actor=actor,
+            description=description,
+            is_commercial=is_commercial,
+            domain=domain,
         )
+
+
+def _clean_domain(domain: object) -> str:
+    if domain not in dict(Project.DOMAINS):
+        raise ValidationError("The domain must be auto, illustration or photograph.", code="domain")
+    return str(domain)
 
 
 def _save_with_free_slug(row: Studio | Project) -> None:
@@ -143,13 +162,15 @@ def _save_with_free_slug(row: Studio | Project) -> None:
 
 
 def change_project(*, project: Project, actor: User, **fields: object) -> Project:
-    """Change `name`, `description` or `is_commercial`. The address of the project stays as it is."""
-    if unknown := fields.keys() - {"name", "description", "is_commercial"}:
+    """Change `name`, `description`, `is_commercial` or `domain`. The address of the project stays as it is."""
+    if unknown := fields.keys() - {"name", "description", "is_commercial", "domain"}:
         raise TypeError(f"A project has no changeable {', '.join(sorted(unknown))}.")
     if "name" in fields:
         fields["name"] = clean_name(str(fields["name"]))
     if "description" in fields:
         fields["description"] = clean_text(str(fields["description"]), limit=4000)
+    if "domain" in fields:
+        fields["domain"] = _clean_domain(fields["domain"])
     with transaction.atomic():
         row = Project.objects.select_for_update().get(pk=project.pk)
         changed = [name for name, value in fields.items() if getattr(row, name) != value]

@@ -151,7 +151,7 @@ class StudioAdmin(admin.ModelAdmin):
 class ProjectForm(forms.ModelForm):
     class Meta:
         model = Project
-        fields = ("studio", "name", "description", "is_commercial")
+        fields = ("studio", "name", "description", "is_commercial", "domain")
 
     def clean_name(self) -> str:
         return clean_name(self.cleaned_data["name"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, cast
 
 from django.db.models import Count, Q
 from ninja import Router, Status
@@ -17,6 +17,8 @@ from collaboration.rest.schemas import UUID, Answer, Body, datetime
 from collaboration.verbs import Verb
 
 router = Router(tags=["People and projects"])
+
+Domain = Literal["auto", "illustration", "photograph"]
 
 
 class StudioOut(Answer):
@@ -42,6 +44,9 @@ class ProjectOut(Answer):
     name: str = Field(examples=["The Lighthouse"])
     description: str
     is_commercial: bool = Field(description="Whether only models whose licence allows commercial use are chosen.")
+    domain: Domain = Field(
+        description="What its pictures are, and so what measures identity; `auto`: as each character's references."
+    )
     studio: str = Field(description="Slug of the studio.", examples=["northlight"])
     role: str | None = Field(description="Your role; null for an administrator of the studio who is no member.")
     verbs: list[Verb] = Field(description="What you may do here, narrowed to the scopes of the token.")
@@ -57,6 +62,7 @@ class ProjectIn(Body):
     name: str = Field(description="1-120 characters.", examples=["The Lighthouse"])
     description: str = Field("", description="At most 4,000 characters.")
     is_commercial: bool = True
+    domain: Domain = Field("auto", description="What its pictures are; `auto`: as each character's references.")
     studio: str = Field("", description="Slug of a studio in which you may start projects; or give `studio_name`.")
     studio_name: str = Field(
         "", description="Name of a new studio, which you will administer.", examples=["Northlight"]
@@ -76,6 +82,7 @@ def project_out(project: Any, user: User, role: str | None) -> ProjectOut:
         name=project.name,
         description=project.description,
         is_commercial=project.is_commercial,
+        domain=cast("Domain", project.domain),
         studio=project.studio.slug,
         role=role,
         verbs=[verb for verb in Verb if verb in permissions.verbs_of(user, project)],
@@ -135,6 +142,7 @@ def create_project(request: ApiRequest, payload: ProjectIn) -> Status:
         studio_name=payload.studio_name,
         description=payload.description,
         is_commercial=payload.is_commercial,
+        domain=payload.domain,
     )
     return Status(201, _one(project, user))
 

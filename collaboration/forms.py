@@ -10,7 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from collaboration.actions import LONGEST_INVITATION, LONGEST_TOKEN
-from collaboration.models import Studio, User
+from collaboration.models import Project, Studio, User
 from collaboration.verbs import ROLE_VERBS, ROLE_WORDS, WORDS, Role, Verb
 
 ROLE_CHOICES = [(role.value, f"{role.value.capitalize()} - {ROLE_WORDS[role]}") for role in Role]
@@ -73,6 +73,13 @@ class SettingsForm(forms.Form):
         label="Commercial production",
         required=False,
         help_text="Only models whose licence allows commercial use are chosen for this project.",
+    )
+    domain = forms.ChoiceField(
+        label="Domain",
+        choices=Project.DOMAINS,
+        initial=Project.AUTOMATIC,
+        help_text="What its pictures are. Identity is measured by a model that was made for them.",
+        error_messages={"required": "Choose what the pictures of the project are."},
     )
 
 

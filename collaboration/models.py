@@ -114,6 +114,13 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 class Project(models.Model):
     """A film: its cast, its styles, its shots, and the people who make it."""
 
+    AUTOMATIC, ILLUSTRATION, PHOTOGRAPH = "auto", "illustration", "photograph"
+    DOMAINS: ClassVar = [
+        (AUTOMATIC, "Automatic, from each character's references"),
+        (ILLUSTRATION, "Illustration"),
+        (PHOTOGRAPH, "Photograph"),
+    ]
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     studio = models.ForeignKey(Studio, on_delete=models.PROTECT, related_name="projects")
     name = models.CharField(max_length=120)
@@ -121,6 +128,12 @@ class Project(models.Model):
     description = models.TextField(blank=True, max_length=4000)
     is_commercial = models.BooleanField(
         default=True, help_text="Only models whose licence allows commercial use are chosen for this project."
+    )
+    domain = models.CharField(
+        max_length=12,
+        choices=DOMAINS,
+        default=AUTOMATIC,
+        help_text="What its pictures are. Identity is measured by a model that was made for them.",
     )
     members = models.ManyToManyField(User, through="Membership", related_name="projects")
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -192,8 +192,10 @@ def _accept_sample(run: TrainingRun, output: Output, staged: Staged, pack: Pack)
     found = None
     if looked:
         Reading.objects.create(asset=asset, pack=pack.name, pack_version=pack.version, seen=looked)
-        truth = scoring.truth_of(run.character, pack, known={r["id"] for r in run.references})
-        found = scoring.score(contracts.looked_from_json(looked), truth, pack)
+        route = scoring.route_of(run.character)
+        truth = scoring.truth_of(run.character, route, known={r["id"] for r in run.references})
+        seen = contracts.looked_from_json(looked) if route.compares(pack) else None
+        found = scoring.score(seen, truth, route)
     wanted = {"prompt": str(output.data["prompt"]), "seed": int(output.data["seed"])}
     TrainingSample.objects.create(
         run=run,

@@ -6,7 +6,6 @@ from characters.actions.characters import (
     NameTaken,
     change_character,
     create_character,
-    refresh_status,
     restore_character,
     tag_characters,
     trash_character,
@@ -22,6 +21,7 @@ from characters.actions.references import (
     restore_reference,
     trash_reference,
 )
+from characters.actions.status import refresh_status
 from characters.actions.variations import (
     pick_variation,
     restore_variation,

@@ -13,12 +13,13 @@ from django.utils import timezone
 from characters import events
 from characters.actions import profiles
 from characters.actions.recording import lock, named, record, record_many, touch
+from characters.actions.references import refresh_references
+from characters.actions.status import write_status
 from characters.models import TIERS, Character, Tag
 from collaboration.models import Project, User
 from collaboration.names import clean_name, clean_text
-from gpu_worker.models import Adapter, Job
 
-FIELDS = ("name", "description", "noun", "age", "traits", "importance", "tier")
+FIELDS = ("name", "description", "noun", "age", "traits", "importance", "tier", "has_human_face")
 MOST_TAGS = 20
 
 
@@ -60,6 +61,8 @@ def change_character(
             changed.append("tags")
         if {"noun", "age", "traits"} & set(changed):
             profiles.renew_words(row)
+        if "has_human_face" in changed:
+            refresh_references(row)
         if changed:
             write_status(row)
             record(row, events.CharacterChanged(**named(row), fields=changed), actor=actor)
@@ -99,6 +102,10 @@ def _clean_field(name: str, value: Any) -> Any:
             if not (math.isfinite(number) and 0 <= number <= 1):
                 raise ValidationError("The importance must be a number from 0 to 1.")
             return float(number)
+        case "has_human_face":
+            if not isinstance(value, bool):
+                raise ValidationError("A character has a human face or has none: say true or false.")
+            return value
         case _:
             if value not in dict(TIERS):
                 raise ValidationError("The tier must be low, standard or high.")
@@ -187,24 +194,3 @@ def restore_character(*, character: Character, actor: User) -> Character:
             record(row, events.CharacterRestored(**named(row)), actor=actor)
     character.refresh_from_db()
     return character
-
-
-# ---------------------------------------------------------------------------------------------------------- status
-def write_status(character: Character) -> None:
-    """Derive status and active adapter, in the caller's transaction, with the character locked."""
-    active = Adapter.objects.of("character", character.pk).filter(is_active=True).first()
-    training = Job.objects.open().filter(kind="training.train", subject_kind="character", subject_id=str(character.pk))
-    enough = character.reference_count >= character.references_needed
-    character.adapter_version = active.version if active else None
-    if training.exists():
-        character.status = Character.TRAINING
-    elif active:
-        character.status = Character.TRAINED
-    else:
-        character.status = Character.READY if enough else Character.DRAFT
-    character.save(update_fields=["status", "adapter_version"])
-
-
-def refresh_status(*, character: Character) -> None:
-    """After a change to its adapters or trainings, in the transaction of that change."""
-    write_status(lock(character))

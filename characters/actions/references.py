@@ -12,15 +12,15 @@ from django.utils import timezone
 from assets import actions as assets
 from assets.models import Asset
 from characters import checks, events, profiles, scoring
-from characters.actions.characters import write_status
 from characters.actions.profiles import learn
 from characters.actions.recording import lock, named, record, touch
+from characters.actions.status import write_status
 from characters.models import Character, Reference
 from collaboration import events as log
 from collaboration.models import User
 from collaboration.wired import entries
 from gpu_worker import actions as jobs
-from gpu_worker import catalog, contracts
+from gpu_worker import catalog, contracts, routing
 from gpu_worker.models import Adapter, Job, Reading
 
 LOOK_TOGETHER = 24
@@ -200,23 +200,29 @@ def refresh_references(character: Character) -> None:
             for k, other in enumerate(present)
             if k != place
         ]
-        verdict, answers = checks.judge(looked, reference.asset.sha256, others, pack)
+        verdict, answers = checks.judge(
+            looked, reference.asset.sha256, others, pack, has_human_face=character.has_human_face
+        )
         if (verdict, answers) != (reference.verdict, reference.checks):
             reference.verdict, reference.checks = verdict, answers
             reference.save(update_fields=["verdict", "checks"])
     usable = [r for r in present if r.verdict in (Reference.PASS, Reference.WARN)]
     adapters = Adapter.objects.of("character", character.pk).values_list("pk", flat=True)
     held_out = profiles.choose_held_out(
-        [(r, seen.get(r.asset_id)) for r in usable], trained_with=scoring.trained_with(list(adapters))
+        [(r, seen.get(r.asset_id)) for r in usable],
+        trained_with=scoring.trained_with(list(adapters)),
+        has_human_face=character.has_human_face,
     )
     for reference in present:
         if reference.is_held_out != (reference.pk in held_out):
             reference.is_held_out = reference.pk in held_out
             reference.save(update_fields=["is_held_out"])
     character.reference_count = len(usable)
+    character.domain = routing.domain_of([s.photographic for r in usable if (s := seen.get(r.asset_id))])
     choose_picture(character, usable)
-    touch(character, "reference_count", "picture")
-    learn(character, [r for r in usable if not r.is_held_out], seen, pack)
+    touch(character, "reference_count", "domain", "picture")
+    # What conditions a picture is the embedding of a human face.
+    learn(character, [r for r in usable if not r.is_held_out and character.has_human_face], seen, pack)
     write_status(character)
 
 

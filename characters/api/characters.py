@@ -38,6 +38,9 @@ class CharacterFields(Body):
         description="What always stays, separated by commas; at most 400 characters.",
         examples=["brown hair, round glasses"],
     )
+    has_human_face: bool = Field(
+        True, description="False for animals, creatures and machines: their whole figure is measured instead."
+    )
     tags: list[str] = Field(default_factory=list, description="At most 20 of 40 characters.", examples=[["lead"]])
     importance: float = Field(0.5, description="0 for an extra, 1 for the lead.", examples=[0.9])
     tier: Tier = Field("standard", description="Needs 5, 10 or 20 usable references.")
@@ -68,7 +71,7 @@ def in_use(user: Any, character_id: UUID, verb: Verb) -> Character:
 
 def _one(character: Character) -> CharacterOut:
     row = Character.objects.select_related("picture", "project").prefetch_related("tags").get(pk=character.pk)
-    return schemas.character_out(row, row.project.slug)
+    return schemas.character_out(row, row.project)
 
 
 @router.get("/projects/{slug:project}/characters", response=CharacterPage, summary="List characters")
@@ -92,7 +95,7 @@ def characters(
     minus, column = ("-" if sort.startswith("-") else ""), _COLUMNS[sort.removeprefix("-")]
     rows = rows.select_related("picture").prefetch_related("tags")
     found, following = page(rows, order=[minus + column, minus + "id"], cursor=cursor, limit=limit)
-    return CharacterPage(items=[schemas.character_out(c, found_project.slug) for c in found], next=following)
+    return CharacterPage(items=[schemas.character_out(c, found_project) for c in found], next=following)
 
 
 def _filtered(

@@ -8,10 +8,13 @@ from pydantic import Field
 
 from assets.api import address_of
 from assets.models import Asset
+from characters import scoring
 from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
+from collaboration.models import Project
 from collaboration.rest.paging import Page
 from collaboration.rest.schemas import UUID, Answer, PersonOut, datetime, person
 from gpu_worker.api import JobOut, Places, job_out
+from gpu_worker.routing import Route
 
 Tier = Literal["low", "standard", "high"]
 Status = Literal["draft", "ready", "training", "trained"]
@@ -25,6 +28,14 @@ class PictureOut(Answer):
     height: int | None = Field(description="Pixels.", examples=[1024])
 
 
+class RouteOut(Answer):
+    """What measures whether a picture shows the character."""
+
+    pack: str | None = Field(description="Null where nothing installed fits; then there are no scores.")
+    encoder: Literal["scoring", "figure"] = Field(description="Of the face, or of the whole figure.")
+    reason: str = Field(examples=["mini measures drawn faces: the references are drawings."])
+
+
 class CharacterOut(Answer):
     id: UUID
     project: str = Field(description="Slug of the project.", examples=["the-lighthouse"])
@@ -33,6 +44,7 @@ class CharacterOut(Answer):
     noun: str = Field(description="What a prompt calls them.", examples=["woman"])
     age: str = Field(examples=["young"])
     traits: str = Field(description="What always stays, separated by commas.", examples=["brown hair, round glasses"])
+    has_human_face: bool = Field(description="False for animals, creatures and machines.")
     tags: list[str] = Field(examples=[["lead"]])
     importance: float = Field(description="0 for an extra, 1 for the lead.", examples=[0.9])
     tier: Tier
@@ -43,6 +55,10 @@ class CharacterOut(Answer):
     )
     references_needed: int = Field(description="How many usable references training in this tier takes.", examples=[10])
     references_missing: int
+    domain: Literal["", "illustration", "photograph"] = Field(
+        description="What its usable references are, as far as they show it; empty while that is unclear."
+    )
+    measured_by: RouteOut
     adapter_version: int | None = Field(description="Version of the active adapter; null before the first training.")
     picture: PictureOut | None
     created_at: datetime
@@ -205,16 +221,18 @@ def _picture(asset: Asset) -> PictureOut:
     return PictureOut(asset=asset.pk, file=address_of(asset.pk), width=asset.width, height=asset.height)
 
 
-def character_out(character: Character, project: str) -> CharacterOut:
+def character_out(character: Character, project: Project) -> CharacterOut:
     """Reads `picture` and the prefetched `tags`."""
+    character.project = project
     return CharacterOut(
         id=character.pk,
-        project=project,
+        project=project.slug,
         name=character.name,
         description=character.description,
         noun=character.noun,
         age=character.age,
         traits=character.traits,
+        has_human_face=character.has_human_face,
         tags=[tag.name for tag in character.tags.all()],
         importance=character.importance,
         tier=cast("Tier", character.tier),
@@ -223,11 +241,19 @@ def character_out(character: Character, project: str) -> CharacterOut:
         reference_count=character.reference_count,
         references_needed=character.references_needed,
         references_missing=character.references_missing,
+        domain=cast("Any", character.domain),
+        measured_by=_route_out(scoring.route_of(character)),
         adapter_version=character.adapter_version,
         picture=picture_out(character.picture),
         created_at=character.created_at,
         updated_at=character.updated_at,
         trashed_at=character.trashed_at,
+    )
+
+
+def _route_out(route: Route) -> RouteOut:
+    return RouteOut(
+        pack=route.pack.name if route.pack else None, encoder=cast("Any", route.encoder), reason=route.reason
     )
 
 

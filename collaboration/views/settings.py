@@ -29,7 +29,7 @@ from collaboration.verbs import Verb
 def _page(request: AuthenticatedRequest, project: Project, *, status: int = 200, **more: Any) -> HttpResponse:
     """`editing` is the id of the row whose form is open, `adding_to` that of the scene that gets a shot."""
     rows = list(scenes_of(project))
-    initial = {"name": project.name, "description": project.description, "is_commercial": project.is_commercial}
+    initial = {name: getattr(project, name) for name in ("name", "description", "is_commercial", "domain")}
     context: dict[str, Any] = {
         "project": project,
         "scenes": rows,

@@ -44,9 +44,7 @@ class Truth:
 
 def route_of(character: Character) -> Route:
     """Which pack and which of its encoders measures the character's pictures. Reads `project`."""
-    return routing.route(
-        project=character.project, domain=character.domain, has_human_face=character.has_human_face
-    )
+    return routing.route(project=character.project, domain=character.domain, has_human_face=character.has_human_face)
 
 
 def truth_of(character: Character, route: Route, *, known: Collection[str] = ()) -> Truth:
@@ -59,9 +57,7 @@ def truth_of(character: Character, route: Route, *, known: Collection[str] = ())
     held_out = [r for r in usable if r.is_held_out and str(r.pk) not in known]
     seen = readings([r.asset_id for r in held_out or usable], route.pack) if route.pack else {}
     found = [(r, e) for r in held_out or usable if (s := seen.get(r.asset_id)) and (e := embedding_of(s, route))]
-    return Truth(
-        embeddings=[e for _, e in found], is_held_out=bool(held_out), references=[str(r.pk) for r, _ in found]
-    )
+    return Truth(embeddings=[e for _, e in found], is_held_out=bool(held_out), references=[str(r.pk) for r, _ in found])
 
 
 def embedding_of(seen: Looked, route: Route) -> tuple[float, ...]:

@@ -4,20 +4,22 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('characters', '0001_initial'),
+        ("characters", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='character',
-            name='domain',
+            model_name="character",
+            name="domain",
             field=models.CharField(blank=True, max_length=12),
         ),
         migrations.AddField(
-            model_name='character',
-            name='has_human_face',
-            field=models.BooleanField(default=True, help_text='Off for animals, creatures and machines: their whole figure is measured instead of a face.'),
+            model_name="character",
+            name="has_human_face",
+            field=models.BooleanField(
+                default=True,
+                help_text="Off for animals, creatures and machines: their whole figure is measured instead of a face.",
+            ),
         ),
     ]

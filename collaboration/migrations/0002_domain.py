@@ -4,15 +4,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('collaboration', '0001_initial'),
+        ("collaboration", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='project',
-            name='domain',
-            field=models.CharField(choices=[('auto', "Automatic, from each character's references"), ('illustration', 'Illustration'), ('photograph', 'Photograph')], default='auto', help_text='What its pictures are. Identity is measured by a model that was made for them.', max_length=12),
+            model_name="project",
+            name="domain",
+            field=models.CharField(
+                choices=[
+                    ("auto", "Automatic, from each character's references"),
+                    ("illustration", "Illustration"),
+                    ("photograph", "Photograph"),
+                ],
+                default="auto",
+                help_text="What its pictures are. Identity is measured by a model that was made for them.",
+                max_length=12,
+            ),
         ),
     ]

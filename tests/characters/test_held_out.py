@@ -7,7 +7,6 @@ import pytest
 from characters import actions, profiles, scoring
 from characters.models import Character, IdentityProfile, Reference
 from collaboration.models import Event, Revision, User
-from gpu_worker import catalog
 from tests.characters.conftest import face, looked
 
 
@@ -61,12 +60,12 @@ def test_profile_views_and_rejected_ones_are_not_taken(mara: Character, add: Cal
 
 
 def test_scores_are_measured_against_those_held_out(mara: Character, add: Callable[..., list[Reference]]) -> None:
-    pack = catalog.default_pack()
+    route = scoring.route_of(mara)
     add(mara, 7)
-    truth = scoring.truth_of(mara, pack)
+    truth = scoring.truth_of(mara, route)
     assert (truth.is_held_out, len(truth.embeddings)) == (False, 7)
     add(mara, 1, first=7)
-    truth = scoring.truth_of(mara, pack)
+    truth = scoring.truth_of(mara, route)
     assert truth.is_held_out
     assert set(truth.references) == {str(pk) for pk in held_out(mara)}
 
@@ -75,10 +74,10 @@ def test_what_an_adapter_was_trained_with_is_not_held_out_from_it(
     mara: Character, add: Callable[..., list[Reference]]
 ) -> None:
     add(mara, 10)
-    pack, kept = catalog.default_pack(), sorted(str(pk) for pk in held_out(mara))
-    some = scoring.truth_of(mara, pack, known=kept[:1])
+    route, kept = scoring.route_of(mara), sorted(str(pk) for pk in held_out(mara))
+    some = scoring.truth_of(mara, route, known=kept[:1])
     assert (some.is_held_out, list(some.references)) == (True, kept[1:])
-    none = scoring.truth_of(mara, pack, known=kept)
+    none = scoring.truth_of(mara, route, known=kept)
     assert (none.is_held_out, len(none.references)) == (False, 10)
 
 
@@ -86,16 +85,16 @@ def test_profile_views_are_not_measured_against(mara: Character, add: Callable[.
     aside = add(mara, 1, faces=(face(0, yaw=70.0),))[0]
     front = add(mara, 2, first=1)
     assert aside.verdict == "warn"
-    truth = scoring.truth_of(mara, catalog.default_pack())
+    truth = scoring.truth_of(mara, scoring.route_of(mara))
     assert set(truth.references) == {str(r.pk) for r in front}
 
 
 def test_the_same_person_scores_high_and_a_stranger_low(mara: Character, add: Callable[..., list[Reference]]) -> None:
-    pack = catalog.default_pack()
+    route = scoring.route_of(mara)
     add(mara, 8)
-    truth = scoring.truth_of(mara, pack)
-    mine = scoring.score(looked(500), truth, pack)
-    theirs = scoring.score(looked(500, faces=(face(500, identity=3),)), truth, pack)
+    truth = scoring.truth_of(mara, route)
+    mine = scoring.score(looked(500), truth, route)
+    theirs = scoring.score(looked(500, faces=(face(500, identity=3),)), truth, route)
     assert mine.value is not None
     assert theirs.value is not None
     assert mine.value > 85 > 40 > theirs.value
@@ -116,14 +115,14 @@ def test_what_cannot_be_measured_has_a_reason_and_no_number(
     mara: Character, add: Callable[..., list[Reference]], changes: dict[str, object], reason: str
 ) -> None:
     add(mara, 3)
-    pack = catalog.default_pack()
-    found = scoring.score(looked(1, **changes), scoring.truth_of(mara, pack), pack)
+    route = scoring.route_of(mara)
+    found = scoring.score(looked(1, **changes), scoring.truth_of(mara, route), route)
     assert (found.value, found.reason) == (None, reason)
 
 
 def test_without_references_there_is_nothing_to_measure_against(mara: Character) -> None:
-    pack = catalog.default_pack()
-    found = scoring.score(looked(1), scoring.truth_of(mara, pack), pack)
+    route = scoring.route_of(mara)
+    found = scoring.score(looked(1), scoring.truth_of(mara, route), route)
     assert (found.value, found.reason) == (None, "no references to compare with")
 
 

@@ -18,7 +18,7 @@ from assets.models import Asset
 from characters import actions, orders
 from characters.models import Character, IdentityProfile, Reference, Variation
 from characters.variations import Settings
-from collaboration.models import Event, User
+from collaboration.models import Event, Project, User
 from gpu_worker.contracts import Failed, Output
 from gpu_worker.models import Job, JobOutput, Reading
 from tests.gpu_worker.compute.conftest import face_picture
@@ -129,6 +129,7 @@ def test_one_file_that_is_lost_does_not_cost_the_others_their_checks(
 
 
 def test_a_batch_is_made_scored_and_explained(seen_mara: Character, worker: Any, bob: User) -> None:
+    Project.objects.update(domain=Project.ILLUSTRATION)  # noise passes for a photograph
     settings = Settings(axes={"expression": ("happy", "sad")}, text="octopus", steps=2, seed=3, negative_prompt="blue")
     batch = orders.order_variations(character=seen_mara, settings=settings, actor=bob)
     assert worker.run_next()

@@ -88,9 +88,12 @@ def test_studios_and_projects_go_through_actions(desk, operator):
     desk.post(url("add", "studio"), {"name": "Southlight"})
     studio = Studio.objects.get()
     desk.post(url("change", "studio", studio.pk), {"name": "Eastlight"})
-    desk.post(url("add", "project"), {"studio": studio.pk, "name": "Dust", "description": "", "is_commercial": "on"})
+    start = {"studio": studio.pk, "name": "Dust", "description": "", "is_commercial": "on", "domain": "auto"}
+    desk.post(url("add", "project"), start)
     film = Project.objects.get()
-    desk.post(url("change", "project", film.pk), {"name": "Dusk", "description": "Two lines\nof text"})
+    desk.post(
+        url("change", "project", film.pk), {"name": "Dusk", "description": "Two lines\nof text", "domain": "auto"}
+    )
     film.refresh_from_db()
     assert (film.name, film.slug, film.studio.name, film.is_commercial) == ("Dusk", "dust", "Eastlight", False)
     assert list(Event.objects.order_by("pk").values_list("kind", flat=True)) == [

@@ -24,11 +24,12 @@ def test_who_may(client_of, page, leo, bob, charlie):
 
 
 def test_saving(client_of, page, project, leo):
-    answer = client_of(leo).post(page, {"name": "Dawn", "description": "A film.\nAbout light."})
+    answer = client_of(leo).post(page, {"name": "Dawn", "description": "A film.\nAbout light.", "domain": "photograph"})
     assert answer.url == page
     project.refresh_from_db()
     assert (project.name, project.description, project.is_commercial) == ("Dawn", "A film.\nAbout light.", False)
-    assert Event.objects.latest("pk").summary == "changed name, description and commercial use of the project"
+    assert project.domain == "photograph"
+    assert Event.objects.latest("pk").summary == "changed name, description, commercial use and domain of the project"
 
 
 @pytest.mark.parametrize(
@@ -38,10 +39,11 @@ def test_saving(client_of, page, project, leo):
         ({"name": "x" * 121}, "at most 120"),
         ({"name": "Dawn", "description": "x" * 4001}, "at most 4,000"),
         ({"name": "Dawn", "description": "a\u202eb"}, "invisible control"),
+        ({"name": "Dawn", "domain": "puppets"}, "puppets is not one of the available choices"),
     ],
 )
 def test_what_is_refused(client_of, page, project, leo, data, sentence):
-    answer = client_of(leo).post(page, data)
+    answer = client_of(leo).post(page, {"domain": "auto"} | data)
     assert answer.status_code == 422
     assert sentence in answer.text
     project.refresh_from_db()

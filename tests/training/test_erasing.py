@@ -228,15 +228,15 @@ def test_new_references_are_held_out_rather_than_those_an_adapter_knows(
 def test_what_an_adapter_knows_is_never_called_held_out_from_it(mara: Character, alice: User) -> None:
     run = start(mara, alice)
     adapter = trained(run)
-    pack = catalog.default_pack()
+    route = scoring.route_of(mara)
     first, second = Reference.objects.filter(pk__in=run.held_out).order_by("pk")
     characters.trash_reference(reference=first, actor=alice)
     held_out = {str(pk) for pk in mara.references.filter(is_held_out=True).values_list("pk", flat=True)}
     assert len(held_out) == 2, "one that the adapter knows has taken its place"
     known = scoring.trained_with([adapter.pk])
     assert known == {r["id"] for r in run.references}
-    truth = scoring.truth_of(mara, pack, known=known)
+    truth = scoring.truth_of(mara, route, known=known)
     assert (truth.is_held_out, list(truth.references)) == (True, [str(second.pk)])
     from gpu_worker.contracts import looked_from_json
 
-    assert scoring.score(looked_from_json(looked(500)), truth, pack).against["references"] == 1
+    assert scoring.score(looked_from_json(looked(500)), truth, route).against["references"] == 1

@@ -2,6 +2,7 @@
 // server answers 286, or when what arrives has no data-refresh-url or carries data-done. Nothing is replaced under
 // somebody's hands: while a field inside is being edited or a menu is open, it waits.
 const timers = new WeakMap();
+const refused = new WeakSet(); // regions whose answer came while they were in use
 let ending = null; // the address of a region whose last version is being swapped in
 
 function inUse(element) {
@@ -46,6 +47,7 @@ function refresh(element, failures) {
     .catch(() => undefined)
     .finally(() => {
       document.removeEventListener("htmx:afterRequest", onDone);
+      if (refused.delete(element)) return void arm(element, failures);
       if (!element.isConnected || status === 286) return;
       arm(element, status >= 200 && status < 400 ? 0 : failures + 1);
     });
@@ -59,7 +61,14 @@ function elements(root) {
 
 export function start() {
   document.addEventListener("htmx:beforeSwap", ({ detail }) => {
-    const asking = detail.requestConfig.elt.dataset?.refreshUrl;
+    const region = detail.requestConfig.elt;
+    const asking = region.dataset?.refreshUrl;
+    if (asking && inUse(region)) {
+      // Somebody began while the answer was on its way.
+      refused.add(region);
+      detail.shouldSwap = false;
+      return;
+    }
     if (asking) ending = detail.xhr.status === 286 ? asking : null;
   });
   document.addEventListener("visibilitychange", () => {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import pytest
 from django.http import HttpRequest, HttpResponse
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.interface.pages import answers, error_page, row, seen, status
 
@@ -164,14 +165,38 @@ def test_286_stops_it(page: Page) -> None:
 
 def test_what_is_being_edited_is_not_replaced(page: Page) -> None:
     answers.extend([status(200, part("Second", live=False))])
+    page.route("**/answer/", lambda route: route.abort())  # what a slow browser asks before the field has the focus
     page.goto("/page/?body=poll")
     page.locator("#live input").focus()
+    page.unroute("**/answer/")
     page.keyboard.type("half a sen")
     page.wait_for_timeout(700)
     expect(page.locator("#live input")).to_have_value("half a sen")
     assert seen == []
     page.locator("#content").focus()
     expect(page.locator("#live")).to_contain_text("Second")
+
+
+def test_an_answer_that_comes_while_one_edits_waits_too(page: Page) -> None:
+    answers.extend([status(286, part("Late", live=False)), status(200, part("Later", live=False))])
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/answer/", hold, times=1)
+    page.goto("/page/?body=poll")
+    until = time.monotonic() + 30
+    while not held and time.monotonic() < until:
+        page.wait_for_timeout(20)
+    page.locator("#live input").focus()
+    page.keyboard.type("half a sen")
+    with page.expect_response("**/answer/"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    expect(page.locator("#live input")).to_have_value("half a sen")
+    page.locator("#content").focus()
+    expect(page.locator("#live")).to_contain_text("Later")
 
 
 def test_a_broken_refresh_is_quiet_and_goes_on(page: Page) -> None:

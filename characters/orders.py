@@ -52,6 +52,7 @@ def propose(*, character: Character, settings: Settings) -> Proposal:
             wanted=settings.tier,
             adapter=active,
             has_profile=profile is not None and profile.is_learnt and settings.image_prompt_strength > 0,
+            aim=character.tier,
         )
     except selection.NoModel as error:
         raise ValidationError({"tier": str(error)}) from None
@@ -66,7 +67,8 @@ def propose(*, character: Character, settings: Settings) -> Proposal:
     )
     said = [p["prompt"] for p in plan] + [settings.negative_prompt or ""]
     words = [w for prompt in dict.fromkeys(said) for w in choice.pack.unknown_words(prompt, known=(trigger,))]
-    seconds = jobs.estimate_seconds("variation.generate", choice.queue, len(plan), _seconds_per_picture(settings))
+    each = _seconds_per_picture(settings, choice)
+    seconds = jobs.estimate_seconds("variation.generate", choice.queue, len(plan), each)
     return Proposal(
         settings=settings,
         choice=choice,
@@ -92,7 +94,7 @@ def order_variations(*, character: Character, settings: Settings, actor: User, p
             queue=choice.queue,
             units=len(plan),
             priority=priority,
-            seconds_per_unit=_seconds_per_picture(proposal.settings),
+            seconds_per_unit=_seconds_per_picture(proposal.settings, choice),
         )
         batch = VariationBatch.objects.create(
             character=character,
@@ -139,8 +141,8 @@ def _tell(batch: VariationBatch, happening: Callable[..., Happening], actor: Use
     log.record(character.project, told, actor=actor)
 
 
-def _seconds_per_picture(settings: Settings) -> float:
-    return (settings.steps or 0) * SECONDS_PER_STEP_AND_PICTURE
+def _seconds_per_picture(settings: Settings, choice: Choice) -> float:
+    return (settings.steps or 0) * SECONDS_PER_STEP_AND_PICTURE * selection.candidates(choice)
 
 
 # --------------------------------------------------------------------------------------------------------- presets

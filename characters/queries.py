@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, F, FloatField, Prefetch, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower
 
-from characters.models import TIERS, Character, Preset, Reference, Tag, Variation, VariationBatch
+from characters.models import TIERS, Character, IdentityProfile, Preset, Reference, Tag, Variation, VariationBatch
 from collaboration.models import Project
 from gpu_worker.models import Adapter, Job
 
@@ -241,6 +241,12 @@ def counts_of(character: Character) -> Counts:
 
 def active_adapter(character: Character) -> Adapter | None:
     return Adapter.objects.of("character", character.pk).filter(is_active=True).first()
+
+
+def has_profile(character: Character) -> bool:
+    """Whether there is an identity to condition pictures on."""
+    profile = IdentityProfile.objects.filter(character=character).first()
+    return profile is not None and profile.is_learnt
 
 
 def picked_of(character: Character, *, limit: int = 12) -> list[Variation]:

@@ -45,11 +45,13 @@ def fits(adapter: Adapter, pack: Pack) -> bool:
     return (adapter.pack, adapter.pack_version, adapter.architecture) == (pack.name, pack.version, pack.architecture)
 
 
-def choose(*, project: Project, wanted: str, adapter: Adapter | None, has_profile: bool) -> Choice:
-    """Choose for one character. `wanted` is a tier or `auto`. Raises NoModel.
+def choose(*, project: Project, wanted: str, adapter: Adapter | None, has_profile: bool, aim: str = STANDARD) -> Choice:
+    """Choose for one character. `wanted` is a tier or `auto`; `aim` the tier that the character is meant for, which
+    `auto` does not go beyond. Raises NoModel.
 
-    low: image prompt (IP-Adapter); standard: LoRA and image prompt. A tier that is not possible yet falls back to the
-    next lower one, and the reason says so.
+    low: image prompt (IP-Adapter); standard: LoRA and image prompt; high: identity ControlNet, image prompt, LoRA where
+    there is one, and the best of several candidates. A tier that is not possible yet falls back to the next lower one,
+    and the reason says so.
     """
     pack = pack_for(project)
     if adapter is not None and not fits(adapter, pack):
@@ -61,20 +63,32 @@ def choose(*, project: Project, wanted: str, adapter: Adapter | None, has_profil
     else:
         why_not = "no adapter has been trained yet"
 
+    no_high = _why_not_high(pack, has_profile)
+    if not no_high and (wanted == HIGH or (wanted == AUTO and aim == HIGH)):
+        by = f"with adapter v{adapter.version}" if adapter else f"without an adapter, because {why_not}"
+        asked = "as asked" if wanted == HIGH else "because the character is meant for it"
+        return _choice(HIGH, pack, adapter, has_profile, f"High, {asked}, {by}")
     if wanted in (AUTO, STANDARD, HIGH) and adapter is not None:
         reason = {
             AUTO: f"Standard, because adapter v{adapter.version} is ready",
             STANDARD: f"Standard, as asked, with adapter v{adapter.version}",
-            HIGH: "Standard, because no installed model offers the high tier yet",
+            HIGH: f"Standard, because {no_high}",
         }[wanted]
         return _choice(STANDARD, pack, adapter, has_profile, reason)
     reason = {
         AUTO: f"Low, because {why_not}",
         LOW: "Low, as asked",
         STANDARD: f"Low instead of standard, because {why_not}",
-        HIGH: f"Low, because no installed model offers the high tier yet and {why_not}",
+        HIGH: f"Low, because {no_high} and {why_not}",
     }[wanted]
     return _choice(LOW, pack, None, has_profile, reason)
+
+
+def _why_not_high(pack: Pack, has_profile: bool) -> str:
+    """Empty where the high tier can be had."""
+    if pack.controlnet is None:
+        return "no installed model offers the high tier yet"
+    return "" if has_profile else "the high tier needs an identity profile"
 
 
 def _choice(tier: str, pack: Pack, adapter: Adapter | None, has_profile: bool, reason: str) -> Choice:
@@ -91,9 +105,22 @@ def _choice(tier: str, pack: Pack, adapter: Adapter | None, has_profile: bool, r
     )
 
 
-def tiers_explained(*, adapter: Adapter | None) -> list[dict[str, object]]:
-    """For the form: each tier, whether it can be had now, and if not, why."""
-    has_adapter = adapter is not None
+def candidates(choice: Choice) -> int:
+    """How many candidates of each picture are made, of which the best is kept."""
+    return choice.pack.controlnet.best_of if choice.tier == HIGH and choice.pack.controlnet else 1
+
+
+def tiers_explained(
+    *, adapter: Adapter | None, pack: Pack | None = None, has_profile: bool = True
+) -> list[dict[str, object]]:
+    """For the form: each tier, whether it can be had now, and if not, why. `pack`: None for the default one."""
+    has_adapter, pack = adapter is not None, pack or catalog.default_pack()
+    if pack.controlnet is None:
+        high = "No model for it is installed: it needs one with an identity ControlNet."
+    elif not has_profile:
+        high = "Add references first: it needs an identity profile."
+    else:
+        high = f"Identity ControlNet, the best of {pack.controlnet.best_of}, and the adapter where there is one. Slow."
     return [
         {"tier": AUTO, "label": "Automatic", "available": True, "why": "The best that is ready."},
         {"tier": LOW, "label": "Low", "available": True, "why": "Image prompt. Fast, no training."},
@@ -106,7 +133,7 @@ def tiers_explained(*, adapter: Adapter | None) -> list[dict[str, object]]:
         {
             "tier": HIGH,
             "label": "High",
-            "available": False,
-            "why": "No model for it is installed: it needs InfiniteYou, DreamO or OmniGen2 on a GPU host.",
+            "available": pack.controlnet is not None and has_profile,
+            "why": high,
         },
     ]

@@ -159,7 +159,7 @@ def _form_context(request: AuthenticatedRequest, character: Character, form: Ord
     args = [character.project.slug, character.pk]
     here = reverse("characters:variations", args=args)
     adapter = queries.active_adapter(character)
-    tiers = selection.tiers_explained(adapter=adapter)
+    tiers = selection.tiers_explained(adapter=adapter, pack=form.pack, has_profile=queries.has_profile(character))
     chosen = form["tier"].value() or selection.AUTO
     if not form.is_bound and not next((t["available"] for t in tiers if t["tier"] == chosen), False):
         chosen = selection.AUTO

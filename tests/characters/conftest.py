@@ -250,12 +250,12 @@ def sign_in(client_of: Callable[[User], Client]) -> Callable[..., Client]:
 # ------------------------------------------------------------------------------------------------- real models
 @pytest.fixture(scope="session")
 def real_packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a pack of random weights that all the real code runs."""
+    """A folder with a pack of random weights that all the real code runs; it offers every tier."""
     from tests.gpu_worker.compute.conftest import build_pack
 
     folder = tmp_path_factory.mktemp("real")
     (folder / "tiny").mkdir()
-    build_pack(folder / "tiny")
+    build_pack(folder / "tiny", controlnet=True)
     manifest = json.loads((folder / "tiny" / "pack.json").read_text())
     manifest |= {"sizes": [[64, 64]], "resolution": 64}  # smaller pictures are not taken in
     (folder / "tiny" / "pack.json").write_text(json.dumps(manifest))

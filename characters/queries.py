@@ -287,7 +287,7 @@ def batches_of(character: Character, *, after: str = "", but: VariationBatch | N
 
 
 def latest_batch(character: Character) -> VariationBatch | None:
-    rows = character.batches.select_related("job", "created_by", "adapter", "character__project")
+    rows = character.batches.select_related("job", "created_by", "adapter", "character__project__studio")
     return rows.order_by("-created_at", "-id").first()
 
 

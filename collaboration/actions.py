@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from collaboration import events
+from collaboration.bands import Bands
 from collaboration.models import (
     ApiToken,
     Event,
@@ -91,6 +92,20 @@ def rename_studio(*, studio: Studio, name: str, actor: User) -> Studio:
         before, studio.name = studio.name, name
         studio.save(update_fields=["name"])
         events.record(studio, events.StudioRenamed(studio_id=studio.pk, before=before, after=name), actor=actor)
+    return studio
+
+
+def set_bands(*, studio: Studio, bands: Bands, actor: User) -> Studio:
+    """From which scores on pictures are good and excellent, in every project of the studio."""
+    if bands == studio.bands:
+        return studio
+    with transaction.atomic():
+        studio.excellent_from, studio.good_from = bands.excellent, bands.good
+        studio.save(update_fields=["excellent_from", "good_from"])
+        happening = events.StudioBandsChanged(
+            studio_id=studio.pk, name=studio.name, excellent=bands.excellent, good=bands.good
+        )
+        events.record(studio, happening, actor=actor)
     return studio
 
 

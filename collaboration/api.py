@@ -9,6 +9,7 @@ from ninja import Router, Status
 from pydantic import Field
 
 from collaboration import actions, permissions
+from collaboration.bands import Bands
 from collaboration.models import Membership, Project, Studio, User
 from collaboration.rest.auth import ApiRequest
 from collaboration.rest.paging import Cursor, Limit, Page, page
@@ -26,6 +27,27 @@ class StudioOut(Answer):
     name: str = Field(examples=["Northlight"])
     slug: str = Field(examples=["northlight"])
     may_start_projects: bool
+
+
+class BandsOut(Answer):
+    excellent: float = Field(description="Scores from here on are excellent.", examples=[85.0])
+    good: float = Field(
+        description="From here on they are good and the picture counts as verified; below, it needs review.",
+        examples=[70.0],
+    )
+
+
+class StudioDetailOut(Answer):
+    id: UUID
+    name: str = Field(examples=["Northlight"])
+    slug: str = Field(examples=["northlight"])
+    bands: BandsOut
+    is_admin: bool = Field(description="Whether you may change it.")
+
+
+class BandsIn(Body):
+    excellent: float = Field(description="Above `good` and below 100.", examples=[88.0])
+    good: float = Field(description="Above 0.", examples=[75.0])
 
 
 class MeOut(Answer):
@@ -150,3 +172,28 @@ def create_project(request: ApiRequest, payload: ProjectIn) -> Status:
 @router.get("/projects/{slug:project}", response=ProjectOut, summary="Show a project")
 def project(request: ApiRequest, project: str) -> ProjectOut:
     return _one(permissions.access_project(request.auth, project), request.auth)
+
+
+# --------------------------------------------------------------------------------------------------------- studios
+def _studio(studio: Studio, user: User) -> StudioDetailOut:
+    return StudioDetailOut(
+        id=studio.pk,
+        name=studio.name,
+        slug=studio.slug,
+        bands=BandsOut(excellent=studio.excellent_from, good=studio.good_from),
+        is_admin=permissions.administers(user, studio),
+    )
+
+
+@router.get("/studios/{slug:studio}", response=StudioDetailOut, summary="Show a studio")
+def studio(request: ApiRequest, studio: str) -> StudioDetailOut:
+    """To the people of its projects."""
+    return _studio(permissions.access_studio(request.auth, studio), request.auth)
+
+
+@router.put("/studios/{slug:studio}/bands", response=StudioDetailOut, summary="Set the bands of scores")
+def set_bands(request: ApiRequest, studio: str, payload: BandsIn) -> StudioDetailOut:
+    """From which scores on pictures are good and excellent, in every project of the studio."""
+    found = permissions.access_studio(request.auth, studio, administer=True)
+    actions.set_bands(studio=found, bands=Bands(excellent=payload.excellent, good=payload.good), actor=request.auth)
+    return _studio(found, request.auth)

@@ -86,6 +86,22 @@ class StudioRenamed(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StudioBandsChanged(Happening):
+    kind: ClassVar[str] = "studio.bands_changed"
+    topic: ClassVar[str] = "Project"
+    studio_id: uuid.UUID
+    name: str
+    excellent: float
+    good: float
+
+    def subject(self) -> tuple[str, object]:
+        return "studio", self.studio_id
+
+    def summary(self) -> str:
+        return f"let scores be good from {self.good:g} and excellent from {self.excellent:g} in {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectCreated(Happening):
     kind: ClassVar[str] = "project.created"
     topic: ClassVar[str] = "Project"

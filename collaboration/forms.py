@@ -83,6 +83,22 @@ class SettingsForm(forms.Form):
     )
 
 
+def _score(label: str, help_text: str) -> forms.FloatField:
+    return forms.FloatField(
+        label=label,
+        help_text=help_text,
+        widget=forms.NumberInput(attrs={"min": "1", "max": "99", "step": "0.5", "inputmode": "decimal"}),
+        error_messages={"required": "Write a score from 0 to 100.", "invalid": "Write a score as a number."},
+    )
+
+
+class BandsForm(forms.Form):
+    """What `bands.Bands` takes."""
+
+    excellent = _score("Excellent from", "One stranger in a thousand reaches 85.")
+    good = _score("Good from", "One stranger in a hundred reaches 70. Below, a picture needs review.")
+
+
 class RoleForm(forms.Form):
     role = forms.ChoiceField(
         choices=ROLE_CHOICES,

@@ -11,6 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 
+from collaboration.bands import Bands
 from collaboration.verbs import Role
 
 
@@ -80,6 +81,9 @@ class Studio(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=120)
     slug = models.SlugField(max_length=60, unique=True)
+    excellent_from = models.FloatField(default=Bands().excellent)
+    good_from = models.FloatField(default=Bands().good)
+    """Scores, 0-100: see `bands`."""
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = StudioQuerySet.as_manager()
@@ -89,6 +93,10 @@ class Studio(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def bands(self) -> Bands:
+        return Bands(excellent=self.excellent_from, good=self.good_from)
 
 
 class StudioMembership(models.Model):

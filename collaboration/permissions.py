@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
-from collaboration.models import Membership, Project, StudioMembership
+from collaboration.models import Membership, Project, Studio, StudioMembership
 from collaboration.verbs import STUDIO_ADMIN_VERBS, Role, Verb
 
 if TYPE_CHECKING:
@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from collaboration.models import User
 
-__all__ = ["Verb", "access_project", "forget_verbs", "remember_verbs", "require", "require_scope", "verbs_of"]
+__all__ = [
+    "Verb",
+    "access_project",
+    "access_studio",
+    "administers",
+    "forget_verbs",
+    "remember_verbs",
+    "require",
+    "require_administration",
+    "require_scope",
+    "verbs_of",
+]
 
 
 def verbs_of(user: User | AnonymousUser, project: Project) -> frozenset[Verb]:
@@ -88,3 +99,29 @@ def access_project(user: User, slug: str, *, verb: Verb = Verb.SEE) -> Project:
         raise Http404
     require(user, verb, project)
     return project
+
+
+def access_studio(user: User, slug: str, *, administer: bool = False) -> Studio:
+    """Return the studio to its people, or with `administer` to those who administer it.
+
+    Raises Http404 to strangers, and PermissionDenied to people of the studio who do not administer it.
+    """
+    studio = Studio.objects.filter(slug=slug, memberships__user=user).first()
+    if studio is None or not user.is_active:
+        raise Http404
+    if administer:
+        require_administration(user, studio)
+    return studio
+
+
+def administers(user: User, studio: Studio) -> bool:
+    """An API token needs the scope to change settings."""
+    scopes: frozenset[Verb] | None = getattr(user, "token_scopes", None)
+    may = scopes is None or Verb.SETTINGS in scopes
+    return may and StudioMembership.objects.filter(studio=studio, user=user, is_admin=True).exists()
+
+
+def require_administration(user: User, studio: Studio) -> None:
+    """Raise PermissionDenied unless `user` administers the studio."""
+    if not administers(user, studio):
+        raise PermissionDenied(f"Only who administers {studio.name} may do this.")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from collaboration.views import account, activity, invitations, people, projects, settings
+from collaboration.views import account, activity, invitations, people, projects, settings, studios
 
 app_name = "collaboration"
 
@@ -33,6 +33,8 @@ urlpatterns = [
     path(_settings + "shots/<uuid:row_id>/move/", settings.row_move, {"kind": "shot"}, name="shot_move"),
     path(_settings + "shots/<uuid:row_id>/trash/", settings.row_trash, {"kind": "shot"}, name="shot_trash"),
     path(_settings + "shots/<uuid:row_id>/restore/", settings.row_restore, {"kind": "shot"}, name="shot_restore"),
+    # /studios/<slug>/
+    path("studios/<slug:studio>/", studios.studio, name="studio"),
     # /invitations/<secret>/
     path("invitations/<str:secret>/", invitations.invitation, name="invitation"),
     # /account/

@@ -12,6 +12,8 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from collaboration.bands import Bands
+
 NAMES = ("Mara Voss", "João Pires", "Old Tilda", "Inspector Hale", "Noor", "Captain Brandt", "Wen", "Sister Agnes")
 PERSONS = ["Alice Moreau", "Bob Okafor", "Rita Sand", "Leo Brandt", "Vera Lind", "Ines Faro", "Tom Hale", "Yuki Mori"]
 PEOPLE = [
@@ -51,7 +53,7 @@ def drawn_picture(number: int) -> dict[str, Any]:
 
 
 def score(value: int | None, reason: str = "") -> dict[str, Any]:
-    band = "excellent" if (value or 0) >= 85 else "good" if (value or 0) >= 70 else "review"
+    band = Bands().of(value or 0)
     detail = "cosine .71 against 4 held-out references, false-match rate under 1 in 1,000"
     return {"value": value, "band": band, "reason": reason, "detail": detail if value is not None else ""}
 

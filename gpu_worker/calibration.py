@@ -14,13 +14,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final
 
 Quantiles = Sequence[tuple[float, float]]
-Band = Literal["excellent", "good", "review"]
 
 EXCELLENT: Final = 85.0
+"""The score of a cosine that one pair of different people in a thousand reaches."""
 GOOD: Final = 70.0
+"""One in a hundred. Where a studio draws its own lines on this scale: `collaboration.bands`."""
 
 
 class CalibrationError(ValueError):
@@ -75,12 +76,7 @@ def score(cosine: float, quantiles: Quantiles) -> float:
     """
     if math.isnan(cosine):
         raise CalibrationError("The cosine is not a number.")
-    points = [
-        (threshold(0.5, quantiles), 0.0),
-        (threshold(1e-2, quantiles), GOOD),
-        (threshold(1e-3, quantiles), EXCELLENT),
-        (1.0, 100.0),
-    ]
+    points = _scale(quantiles)
     if cosine <= points[0][0]:
         return 0.0
     if cosine >= 1.0:
@@ -88,9 +84,22 @@ def score(cosine: float, quantiles: Quantiles) -> float:
     return _between(cosine, [x for x, _ in points], [y for _, y in points])
 
 
-def band(value: float) -> Band:
-    """`excellent` from 85, `good` from 70, else `review`: a person should look."""
-    return "excellent" if value >= EXCELLENT else "good" if value >= GOOD else "review"
+def _scale(quantiles: Quantiles) -> list[tuple[float, float]]:
+    """(cosine, score), both rising."""
+    return [
+        (threshold(0.5, quantiles), 0.0),
+        (threshold(1e-2, quantiles), GOOD),
+        (threshold(1e-3, quantiles), EXCELLENT),
+        (1.0, 100.0),
+    ]
+
+
+def cosine_of(value: float, quantiles: Quantiles) -> float:
+    """The cosine from which on a score reaches `value` (0-100); the inverse of `score`. Raises CalibrationError."""
+    if not 0 <= value <= 100:
+        raise CalibrationError("A score lies between 0 and 100.")
+    points = _scale(quantiles)
+    return _between(value, [y for _, y in points], [x for x, _ in points])
 
 
 def _between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:

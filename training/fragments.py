@@ -13,9 +13,10 @@ from django.utils.safestring import SafeString
 
 from assets.models import Asset
 from characters.models import Character
+from collaboration.bands import Bands
 from collaboration.permissions import Verb, verbs_of
-from gpu_worker import calibration, selection
 from gpu_worker import queries as work
+from gpu_worker import selection
 from gpu_worker.models import Adapter, Job
 from training import curves, queries
 from training.durations import about, exactly
@@ -42,10 +43,10 @@ def picture(asset: Asset | None, *, alt: str = "", sizes: str = "") -> dict[str,
     }
 
 
-def score(value: float | None, cosine: float | None, reason: str) -> dict[str, Any]:
+def score(value: float | None, cosine: float | None, reason: str, bands: Bands) -> dict[str, Any]:
     return {
         "value": value,
-        "band": calibration.band(value) if value is not None else "",
+        "band": bands.of(value) if value is not None else "",
         "reason": reason,
         "detail": f"cosine {cosine:.2f}" if cosine is not None else "",
     }
@@ -132,7 +133,7 @@ def sample(row: TrainingSample) -> dict[str, Any]:
         "url": row.asset.url(),
         "prompt": row.prompt,
         "seed": row.seed,
-        "score": score(row.score, row.cosine, row.no_score_reason),
+        "score": score(row.score, row.cosine, row.no_score_reason, row.run.character.project.studio.bands),
     }
 
 

@@ -120,7 +120,7 @@ def _detail(batch_id: UUID) -> BatchDetailOut:
     return BatchDetailOut(
         **schemas.batch_fields(found, places_for([found.job])),
         summary=_summary(made),
-        variations=[schemas.variation_out(v) for v in made],
+        variations=[schemas.variation_out(v, found.character.project.studio.bands) for v in made],
     )
 
 
@@ -149,17 +149,19 @@ def variations(
     limit: Limit = 50,
 ) -> VariationPage:
     """Of all batches, the newest first."""
-    rows = Variation.objects.present().filter(character=access_character(request.auth, character_id))
+    character = access_character(request.auth, character_id)
+    rows = Variation.objects.present().filter(character=character)
     if picked is not None:
         rows = rows.filter(picked_at__isnull=not picked)
     rows = rows.select_related("asset", "batch")
     found, following = page(rows, order=["-made_at", "-id"], cursor=cursor, limit=limit)
-    return VariationPage(items=[schemas.variation_out(v) for v in found], next=following)
+    bands = character.project.studio.bands
+    return VariationPage(items=[schemas.variation_out(v, bands) for v in found], next=following)
 
 
 @router.get("/variations/{uuid:variation_id}", response=VariationOut, summary="Show a variation")
 def variation(request: ApiRequest, variation_id: UUID) -> VariationOut:
-    return schemas.variation_out(access_variation(request.auth, variation_id))
+    return _one(access_variation(request.auth, variation_id))
 
 
 @router.get("/variations/{uuid:variation_id}/provenance", response=ProvenanceOut, summary="Show how a picture was made")
@@ -175,14 +177,18 @@ def pick(request: ApiRequest, variation_id: UUID) -> VariationOut:
     """It becomes the character's picture. Picking it again changes nothing."""
     found = _to_change(request, variation_id)
     actions.pick_variation(variation=found, actor=request.auth)
-    return schemas.variation_out(access_variation(request.auth, variation_id))
+    return _one(access_variation(request.auth, variation_id))
 
 
 @router.post("/variations/{uuid:variation_id}/unpick", response=VariationOut, summary="Take a pick back")
 def unpick(request: ApiRequest, variation_id: UUID) -> VariationOut:
     found = _to_change(request, variation_id)
     actions.unpick_variation(variation=found, actor=request.auth)
-    return schemas.variation_out(access_variation(request.auth, variation_id))
+    return _one(access_variation(request.auth, variation_id))
+
+
+def _one(variation: Variation) -> VariationOut:
+    return schemas.variation_out(variation, variation.character.project.studio.bands)
 
 
 def _to_change(request: ApiRequest, variation_id: UUID) -> Variation:

@@ -70,7 +70,7 @@ def in_use(user: Any, character_id: UUID, verb: Verb) -> Character:
 
 
 def _one(character: Character) -> CharacterOut:
-    row = Character.objects.select_related("picture", "project").prefetch_related("tags").get(pk=character.pk)
+    row = Character.objects.select_related("picture", "project__studio").prefetch_related("tags").get(pk=character.pk)
     return schemas.character_out(row, row.project)
 
 

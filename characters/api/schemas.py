@@ -10,6 +10,7 @@ from assets.api import address_of
 from assets.models import Asset
 from characters import scoring
 from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
+from collaboration.bands import Band, Bands
 from collaboration.models import Project
 from collaboration.rest.paging import Page
 from collaboration.rest.schemas import UUID, Answer, PersonOut, datetime, person
@@ -50,6 +51,7 @@ class CharacterOut(Answer):
     tier: Tier
     status: Status
     score: float | None = Field(description="Median identity score of the latest batch, 0-100.", examples=[82.5])
+    band: Band | None = Field(description="Of that score, by the bands of the studio.")
     reference_count: int = Field(
         description="Usable references: those that passed their checks, with or without a warning."
     )
@@ -145,6 +147,7 @@ class VariationOut(Answer):
     seed: int = Field(examples=[1234])
     axes: dict[str, str] = Field(examples=[{"expression": "happy"}])
     score: float | None = Field(description="0-100, calibrated on pictures of different people; null: see the reason.")
+    band: Band | None = Field(description="By the bands of the studio; null without a score.")
     cosine: float | None = Field(
         description="Mean cosine to the references it is measured against, by the scoring encoder.", examples=[0.71]
     )
@@ -238,6 +241,7 @@ def character_out(character: Character, project: Project) -> CharacterOut:
         tier=cast("Tier", character.tier),
         status=cast("Status", character.status),
         score=character.score,
+        band=_band(character.score, project.studio.bands),
         reference_count=character.reference_count,
         references_needed=character.references_needed,
         references_missing=character.references_missing,
@@ -290,7 +294,11 @@ def profile_out(profile: IdentityProfile) -> ProfileOut:
     )
 
 
-def variation_out(variation: Variation) -> VariationOut:
+def _band(score: float | None, bands: Bands) -> Band | None:
+    return None if score is None else bands.of(score)
+
+
+def variation_out(variation: Variation, bands: Bands) -> VariationOut:
     """Reads `asset` and `batch`."""
     return VariationOut(
         id=variation.pk,
@@ -301,6 +309,7 @@ def variation_out(variation: Variation) -> VariationOut:
         seed=variation.seed,
         axes=variation.axes,
         score=variation.score,
+        band=_band(variation.score, bands),
         cosine=variation.cosine,
         no_score_reason=variation.no_score_reason,
         measured_against=variation.measured_against,

@@ -13,7 +13,6 @@ from characters.fragments.parts import Audience, picture, score
 from characters.models import Reference, Variation, VariationBatch
 from characters.variations import in_order
 from collaboration.verbs import Verb
-from gpu_worker import calibration
 from gpu_worker import queries as jobs
 from gpu_worker.models import Job
 
@@ -188,7 +187,7 @@ def cell(row: VariationBatch, index: int, variation: Variation | None, audience:
         "url": reverse("characters:variation", args=args),
         "name": name,
         "picture": picture(variation.asset, alt=f"{name}: {caption(plan['axes'])}", sizes=CELL_SIZES),
-        "score": score(variation),
+        "score": score(variation, row.character.project.studio.bands),
         "tier": row.get_tier_display(),
         "model": how(row),
         "why": row.tier_reason,
@@ -232,7 +231,7 @@ def batch_card(row: VariationBatch) -> dict[str, Any]:
         "created_by": row.created_by,
         "state": "" if row.job.state == Job.DONE else "working" if row.job.state == Job.RUNNING else row.job.state,
         "pictures": [picture(v.asset, size=160) for v in row.shown],  # type: ignore[attr-defined]
-        "best": {"value": best, "band": calibration.band(best), "detail": "the best of the batch"}
+        "best": {"value": best, "band": row.character.project.studio.bands.of(best), "detail": "the best of the batch"}
         if best is not None
         else None,
     }

@@ -8,16 +8,18 @@ from typing import Any
 from django.urls import reverse
 
 from characters import profiles
-from characters.fragments.parts import SHAPES, Audience, median_score, picture
+from characters.fragments.parts import Audience, median_score, picture
 from characters.models import HOLD_OUT_FROM, Character, IdentityProfile, Reference
+from collaboration import bands
+from collaboration.models import Project
 from collaboration.verbs import Verb
-from gpu_worker import calibration, catalog
+from gpu_worker import catalog
 from gpu_worker.models import Adapter, Job
 
 CARD_SIZES = "(max-width: 720px) 45vw, 240px"
 
 
-def card(character: Character, audience: Audience, *, training: Job | None = None, slug: str = "") -> dict[str, Any]:
+def card(character: Character, audience: Audience, *, project: Project, training: Job | None = None) -> dict[str, Any]:
     """Context of characters/_card.html. `training` is the open training of the character, if there is one."""
     progress = None
     if training is not None and training.total:
@@ -28,14 +30,13 @@ def card(character: Character, audience: Audience, *, training: Job | None = Non
         }
     shown = picture(character.picture, alt=character.name, size=320, sizes=CARD_SIZES)
     others = [r.asset for r in getattr(character, "scrubbed", ()) if r.asset_id != character.picture_id]
-    slug = slug or character.project.slug
     return {
         "id": character.pk,
-        "url": reverse("characters:detail", args=[slug, character.pk]),
+        "url": reverse("characters:detail", args=[project.slug, character.pk]),
         "picture": shown,
         "name": character.name,
         "meta": card_line(character, training),
-        "score": median_score(character),
+        "score": median_score(character, project.studio.bands),
         "progress": progress,
         "scrub": " ".join(a.url(320) for a in others if a.erased_at is None) if shown else "",
         "can_select": Verb.EDIT in audience,
@@ -78,9 +79,9 @@ def readiness(character: Character, adapter: Adapter | None, profile: IdentityPr
         trained = {"label": "Adapter", "state": "todo"}
     steps = [references, identity, trained]
     if character.score is not None:
-        band = calibration.band(character.score)
+        band = character.project.studio.bands.of(character.score)
         state = "blocked" if band == "review" else "done"
-        steps.append({"label": f"Same person: {character.score:.0f}, {SHAPES[band].lower()}", "state": state})
+        steps.append({"label": f"Same person: {character.score:.0f}, {bands.WORDS[band].lower()}", "state": state})
     return steps
 
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from assets.models import Asset
 from characters.models import Character, Variation
+from collaboration.bands import Bands
 from collaboration.verbs import Verb
-from gpu_worker import calibration
 
 Audience = Collection[Verb]
-SHAPES = {"excellent": "Excellent", "good": "Good", "review": "Needs review"}
 
 
 def picture(asset: Asset | None, *, alt: str = "", size: int = 640, sizes: str = "") -> dict[str, Any] | None:
@@ -45,7 +44,7 @@ def against_in_words(against: dict[str, Any]) -> str:
     return f"{count} held-out {noun}" if against.get("held_out") else f"all {count} {noun}, as none are held out yet"
 
 
-def score(variation: Variation) -> dict[str, Any]:
+def score(variation: Variation, bands: Bands) -> dict[str, Any]:
     """Context of components/score.html and score_large.html."""
     against = variation.measured_against
     if variation.score is None:
@@ -63,18 +62,18 @@ def score(variation: Variation) -> dict[str, Any]:
     ]
     return {
         "value": variation.score,
-        "band": calibration.band(variation.score),
+        "band": bands.of(variation.score),
         "detail": f"cosine {variation.cosine:.2f} against {against_in_words(against)}; {strangers}",
         "sentence": strangers[:1].upper() + strangers[1:],
         "facts": facts,
     }
 
 
-def median_score(character: Character) -> dict[str, Any] | None:
+def median_score(character: Character, bands: Bands) -> dict[str, Any] | None:
     if character.score is None:
         return None
     return {
         "value": character.score,
-        "band": calibration.band(character.score),
+        "band": bands.of(character.score),
         "detail": "median of the latest batch",
     }

@@ -91,7 +91,7 @@ def _shown(project: Project, item: Variation | Reference, letter: str) -> dict[s
         "note": _caption(item),
         "picture": fragments.picture(item.asset, alt=title, size=1280),
         "thumb": fragments.picture(item.asset, alt=title, size=160),
-        "score": fragments.score(item) if isinstance(item, Variation) else None,
+        "score": fragments.score(item, project.studio.bands) if isinstance(item, Variation) else None,
         "url": reverse("characters:variation", args=[project.slug, item.pk]) if is_made else item.asset.url(),
     }
 

@@ -93,7 +93,7 @@ def _hero(character: Character) -> dict[str, Any]:
     return {
         "picture": fragments.picture(asset, alt=character.name, size=640),
         "words": words,
-        "score": fragments.score(made) if made else None,
+        "score": fragments.score(made, character.project.studio.bands) if made else None,
         "url": reverse("characters:variation", args=[character.project.slug, made.pk]) if made else asset.url(),
     }
 

@@ -38,7 +38,7 @@ def gallery(request: AuthenticatedRequest, project: str) -> HttpResponse:
     context: dict[str, Any] = {
         "project": film,
         "cards": [
-            fragments.card(c, audience, training=page.trainings.get(str(c.pk)), slug=film.slug) for c in page.characters
+            fragments.card(c, audience, training=page.trainings.get(str(c.pk)), project=film) for c in page.characters
         ],
         "next_url": _url(film, wanted, after=page.next) if page.next else "",
         "eager": 0 if after else 6,
@@ -124,7 +124,7 @@ def trash(request: AuthenticatedRequest, project: str) -> HttpResponse:
     rows = queries.trash(film)
     context = {
         "project": film,
-        "rows": [{"card": fragments.card(c, audience, slug=film.slug), "trashed_at": c.trashed_at} for c in rows],
+        "rows": [{"card": fragments.card(c, audience, project=film), "trashed_at": c.trashed_at} for c in rows],
         "can_edit": Verb.EDIT in audience,
     }
     return render(request, "characters/trash.html", context)

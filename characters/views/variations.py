@@ -375,7 +375,7 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         "variation": found,
         "cell": fragments.cell(found.batch, found.index, found, audience),
         "picture": fragments.picture(found.asset, alt=found.prompt, size=1280),
-        "score": fragments.score(found),
+        "score": fragments.score(found, found.character.project.studio.bands),
         "facts": fragments.facts(found, {str(r.pk): r for r in references}),
         "caption": caption(found.axes),
         "batch_url": reverse("characters:variations", args=args) + f"?batch={found.batch_id}",

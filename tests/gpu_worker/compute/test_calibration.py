@@ -41,12 +41,9 @@ def test_the_false_match_rate_is_log_linear_and_claims_nothing_unmeasured(cosine
     assert calibration.false_match_rate(cosine, QUANTILES) == pytest.approx(rate)
 
 
-@pytest.mark.parametrize(
-    ("value", "band"),
-    [(100, "excellent"), (85, "excellent"), (84.9, "good"), (70, "good"), (69.9, "review"), (0, "review")],
-)
-def test_bands(value: float, band: str) -> None:
-    assert calibration.band(value) == band
+@pytest.mark.parametrize("value", [0.0, 12.5, 70.0, 80.0, 85.0, 99.0, 100.0])
+def test_a_score_leads_back_to_the_cosine_that_reaches_it(value: float) -> None:
+    assert calibration.score(calibration.cosine_of(value, QUANTILES), QUANTILES) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(

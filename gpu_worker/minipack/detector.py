@@ -79,7 +79,7 @@ class Detector(nn.Module):
 
 
 class Exported(nn.Module):
-    """The nine outputs that insightface expects, for one picture."""
+    """The nine outputs that insightface expects, for several pictures: [N, cells, 1], [N, cells, 4], [N, cells, 10]."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
@@ -87,9 +87,10 @@ class Exported(nn.Module):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         levels = self.detector(x)
-        scores = [score.permute(0, 2, 3, 1).reshape(-1, 1).sigmoid() for score, _, _ in levels]
-        boxes = [box.permute(0, 2, 3, 1).reshape(-1, 4) for _, box, _ in levels]
-        points = [point.permute(0, 2, 3, 1).reshape(-1, 10) for _, _, point in levels]
+        count = x.shape[0]
+        scores = [score.permute(0, 2, 3, 1).reshape(count, -1, 1).sigmoid() for score, _, _ in levels]
+        boxes = [box.permute(0, 2, 3, 1).reshape(count, -1, 4) for _, box, _ in levels]
+        points = [point.permute(0, 2, 3, 1).reshape(count, -1, 10) for _, _, point in levels]
         return (*scores, *boxes, *points)
 
 

@@ -32,7 +32,8 @@ def write_encoder(encoder: Encoder, path: Path) -> None:
 
 
 def write_detector(detector: Detector, path: Path) -> None:
-    """Input `input` [1, 3, height, width], RGB, (value - 127.5) / 128; nine outputs in insightface's SCRFD order."""
+    """Input `input` [N, 3, height, width], RGB, (value - 127.5) / 128; nine outputs in insightface's SCRFD order, with
+    a batch axis."""
     names = [f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES]
     torch.onnx.export(
         Exported(detector).eval(),
@@ -40,7 +41,10 @@ def write_detector(detector: Detector, path: Path) -> None:
         str(path),
         input_names=["input"],
         output_names=names,
-        dynamic_axes={"input": {2: "height", 3: "width"}, **{name: {0: f"cells_{name}"} for name in names}},
+        dynamic_axes={
+            "input": {0: "batch", 2: "height", 3: "width"},
+            **{name: {0: "batch", 1: f"cells_{name}"} for name in names},
+        },
         dynamo=False,
         opset_version=OPSET,
     )

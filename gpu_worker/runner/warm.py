@@ -153,7 +153,7 @@ class Runner:
         if isinstance(request, LookRequest):  # faces are found without torch, and this spares a worker that only looks
             import cv2
 
-            cv2.setNumThreads(self._threads)
+            cv2.setNumThreads(1)  # each thread looks at pictures of its own
         elif not self._ready:
             # Nothing may be fetched in a run, and nothing but messages belongs on the output.
             os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -227,21 +227,20 @@ class Runner:
         return dataclasses.replace(sample, data={**sample.data, "look": looked_json(seen)})
 
     def _look(self, request: LookRequest, pack: Pack, emit: Emit, should_stop: Stop) -> None:
-        from gpu_worker.scorers.picture import read_picture
-
         total = len(request.pictures)
         emit(Progress(step=0, total=total, note="Loading the encoders"))
         looker = self._warm_looker(pack, request.encoders)
         begun, unread = time.perf_counter(), []
-        for index, name in enumerate(request.pictures):
+        answers = looker.look_each([Path(name) for name in request.pictures])
+        for index in range(total):
             if should_stop():
+                answers.close()
                 emit(Stopped(step=index))
                 return
-            try:
-                seen = looker.look(read_picture(name))
-            except RunError as error:
-                unread.append(error)
-                emit(Notice(code="unreadable-picture", sentence=str(error), data={"index": index}))
+            seen = next(answers)
+            if isinstance(seen, RunError):
+                unread.append(seen)
+                emit(Notice(code="unreadable-picture", sentence=str(seen), data={"index": index}))
             else:
                 _notice_domain(pack, index, seen, emit)
                 emit(Output(index=index, kind="look", data=looked_json(seen)))

@@ -31,6 +31,8 @@ def read_picture(path: str | Path) -> Pixels:
                     f"The picture {name} has {picture.width} x {picture.height} pixels, which is too many. "
                     "Make it smaller."
                 )
+            if (plain := _read_plain(picture, Path(path))) is not None:
+                return plain
             picture.load()
             upright = ImageOps.exif_transpose(picture)
             if upright.has_transparency_data:
@@ -39,6 +41,22 @@ def read_picture(path: str | Path) -> Pixels:
             return np.array(upright.convert("RGB"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise RunError(f"The picture {name} cannot be read: it is missing, damaged or of an unknown format.") from error
+
+
+def _read_plain(opened: Image.Image, path: Path) -> Pixels | None:
+    """The pixels of a JPEG or PNG of 8-bit RGB without transparency or orientation: all that remains is to decode it,
+    and OpenCV does that in half the time, to the same pixels. None for every other picture, and for damaged ones."""
+    if opened.mode != "RGB" or opened.format not in ("JPEG", "PNG") or opened.has_transparency_data:
+        return None
+    data = path.read_bytes()
+    if opened.format == "PNG" and (data[24] != 8 or b"eXIf" in data or b"Raw profile type" in data):
+        return None
+    if opened.format == "JPEG" and "exif" in opened.info:
+        return None
+    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    if found is None or found.shape[:2] != (opened.height, opened.width):
+        return None
+    return np.asarray(found, np.uint8)
 
 
 def square(pixels: Pixels, side: int) -> Reals:

@@ -72,6 +72,7 @@ def make() -> SimpleNamespace:
         face_picture=face_picture,
         lora_file=lora_file,
         relist=relist,
+        write_detector=write_detector,
         words=WORDS,
         quantiles=QUANTILES,
     )
@@ -311,9 +312,9 @@ def write_image_prompt(path: Path, unet: Any, faceid_lora: bool) -> None:
 
 
 # --------------------------------------------------------------------------------------------- faces, adapters
-def write_detector(path: Path) -> None:
+def write_detector(path: Path, *, batched: bool = False) -> None:
     """An SCRFD-shaped detector that takes a saturated red cell of 32 x 32 px for a face of 96 x 96, a green one of 16 x
-    16 for one of 48 x 48 (at detection size)."""
+    16 for one of 48 x 48 (at detection size). `batched`: its batch axis is free, and its outputs have one, too."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper, save
 
@@ -330,6 +331,7 @@ def write_detector(path: Path) -> None:
     for kind, width in kinds.items():
         for stride in (8, 16, 32):
             name = f"{kind}_{stride}"
+            shape, axes = ([0, -1, width], ["n"]) if batched else ([-1, width], [])
             kernel = np.zeros((2 * width, 3, 1, 1), np.float32)
             bias = np.float32([1.5] * 8 if kind == "bbox" else points * 2 if kind == "kps" else [-12.0, -30.0])
             if kind == "score" and (direction := colour[stride]):
@@ -342,11 +344,11 @@ def write_detector(path: Path) -> None:
                     "Conv", [f"{name}_p", constant(f"{name}_w", kernel), constant(f"{name}_b", bias)], [f"{name}_c"]
                 ),
                 helper.make_node("Transpose", [f"{name}_c"], [f"{name}_t"], perm=[0, 2, 3, 1]),
-                helper.make_node("Reshape", [f"{name}_t", constant(f"{name}_s", np.int64([-1, width]))], [f"{name}_r"]),
+                helper.make_node("Reshape", [f"{name}_t", constant(f"{name}_s", np.int64(shape))], [f"{name}_r"]),
                 helper.make_node("Sigmoid" if kind == "score" else "Identity", [f"{name}_r"], [name]),
             ]
-            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [f"n_{stride}", width]))
-    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, "height", "width"])
+            outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [*axes, f"n_{stride}", width]))
+    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n" if batched else 1, 3, "height", "width"])
     graph = helper.make_graph(nodes, "detector", [picture], outputs, weights)
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 

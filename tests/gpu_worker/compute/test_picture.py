@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,3 +184,54 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: 
     Image.new("1", (9_000, 8_000)).save(tmp_path / "huge.png")
     with pytest.raises(RunError, match="9000 x 8000 pixels, which is too many"):
         picture.read_picture(tmp_path / "huge.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.jpg", {"quality": 90}),
+        ("a.jpg", {"quality": 60, "subsampling": 2, "progressive": True}),
+        ("a.jpg", {"quality": 95, "subsampling": 0}),
+        ("a.png", {}),
+        ("a.webp", {"quality": 80}),
+    ],
+)
+def test_a_picture_is_read_to_the_same_pixels_however_it_is_decoded(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    soft = Image.fromarray(noise).resize((331, 217), Image.Resampling.BICUBIC)
+    soft.save(tmp_path / name, **options)
+    with Image.open(tmp_path / name) as plain:
+        assert (picture.read_picture(tmp_path / name) == np.array(plain.convert("RGB"))).all()
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_orientation_is_applied(tmp_path: Path, name: str) -> None:
+    lying = Image.new("RGB", (40, 20), "white")
+    lying.paste("red", (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the row 0 of the file is the right side
+    lying.save(tmp_path / name, exif=exif)
+    pixels = picture.read_picture(tmp_path / name)
+    assert pixels.shape == (40, 20, 3)
+    assert pixels[5, 10, 1] < 60
+    assert pixels[35, 10, 1] > 200
+
+
+def test_a_jpeg_that_ends_early_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    whole = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RunError, match=r"a\.jpg cannot be read"):
+        picture.read_picture(tmp_path / "a.jpg")
+
+
+def test_a_png_that_ends_early_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RunError, match=r"a\.png cannot be read"):
+        picture.read_picture(tmp_path / "a.png")

@@ -6,8 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gpu_worker.minipack.people import write_references
 from tests.system.studio import Studio
+
+pytestmark = pytest.mark.services
 
 MOST_LOST_STEPS = 50
 

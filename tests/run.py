@@ -1,4 +1,4 @@
-"""Run the whole suite, twice: on the embedded default, then on PostgreSQL, Redis and S3.
+"""Run the whole suite on the embedded default, then on PostgreSQL, Redis and S3 what these may change.
 
     python -m tests.run [--only embedded|services] [pytest arguments ...]
 

@@ -130,6 +130,8 @@ class Result:
     made: list[Made]
     distributions: dict[str, list[float]]
     """Tier -> cosines by the encoder that judges; `impostors` holds those to other people."""
+    shows_references: bool
+    """Whether pictures of these people may be shown."""
 
 
 @contextmanager
@@ -175,7 +177,13 @@ class _Evaluation:
             told = self._figures(subjects, made, strangers, thresholds)
             spread = figures.distributions(made, subjects, self.judges[0])
         told["seconds"] = self._seconds()
-        return Result(figures=told, subjects=subjects, made=made, distributions=spread)
+        return Result(
+            figures=told,
+            subjects=subjects,
+            made=made,
+            distributions=spread,
+            shows_references=self.cast.may_show_references,
+        )
 
     # ------------------------------------------------------------------------------------------------- running
     @contextmanager
@@ -208,7 +216,7 @@ class _Evaluation:
 
     def _look(self, pictures: Sequence[Path], encoders: Sequence[str]) -> list[Looked]:
         request = LookRequest(
-            pack=str(self.pack.directory), pictures=tuple(map(str, pictures)), encoders=tuple(encoders)
+            pack=str(self.pack.directory.resolve()), pictures=tuple(map(str, pictures)), encoders=tuple(encoders)
         )
         _, outputs, _ = self._run(request)
         seen = {output.index: looked_from_json(output.data) for output in outputs}
@@ -346,7 +354,7 @@ class _Evaluation:
         if tier.identity and subject.centroid and pack.ip_adapter is not None:
             identity = IdentityUse(embedding=subject.centroid, strength=self._identity_strength())
         request = GenerateRequest(
-            pack=str(pack.directory),
+            pack=str(pack.directory.resolve()),
             pictures=tuple(
                 PictureSpec(index=k, prompt=text, seed=int(seed))
                 for k, (text, seed) in enumerate(zip(said, seeds, strict=True))
@@ -432,7 +440,7 @@ class _Evaluation:
             name: value for name, value in recipe.items() if name not in ("checkpoint_every", "sample_every")
         }
         return TrainRequest(
-            pack=str(self.pack.directory),
+            pack=str(self.pack.directory.resolve()),
             pictures=tuple(pictures),
             trigger=prompts.PLACEHOLDER,
             samples=(),

@@ -154,6 +154,7 @@ JOB_LEASE_SECONDS = env.whole("JOB_LEASE_SECONDS", 30)
 JOB_POLL_SECONDS = 0.5
 MODEL_PACKS = [Path(p) for p in env.words("MODEL_PACKS", str(BASE_DIR / "gpu_worker" / "packs"))]
 DEFAULT_PACK = env.text("DEFAULT_PACK", "mini")
+EVALUATIONS_DIR = DATA_DIR / "evaluations"
 SCRATCH_DIR = Path(env.text("SCRATCH_DIR", str(DATA_DIR / "scratch")))
 
 API_REQUESTS_PER_MINUTE = env.whole("API_REQUESTS_PER_MINUTE", 1200)

@@ -16,7 +16,7 @@ from collaboration.rest.schemas import UUID, Answer, PersonOut, datetime, person
 from gpu_worker import catalog, fairness, queries, selection
 from gpu_worker.models import Job
 from gpu_worker.packs import Pack
-from gpu_worker.permissions import access_job
+from gpu_worker.permissions import access_job, access_report
 
 router = Router()
 
@@ -177,6 +177,16 @@ def catalogue(request: ApiRequest) -> CatalogueOut:
         packs=[_pack_out(pack) for pack in catalog.installed().values()],
         tiers=[TierOut.model_validate(tier) for tier in selection.tiers_explained(adapter=None)],
     )
+
+
+@router.get(
+    "/catalogue/{str:pack}/evaluation", response=dict[str, Any], tags=["Catalogue"], summary="Show a pack's evaluation"
+)
+def evaluation(request: ApiRequest, pack: str) -> dict[str, Any]:
+    """The latest evaluation of the installed version, by `manage.py evaluate`: every figure with its 95 % interval over
+    people (`value`, `low`, `high`, `of`, `people`); `value` is null where nothing was measured."""
+    installed = catalog.installed().get(pack)
+    return access_report(request.auth, pack, installed.version if installed else "").figures
 
 
 def _pack_out(pack: Pack) -> PackOut:

@@ -1,18 +1,25 @@
-"""Reads that assemble what pages show about jobs."""
+"""Reads that assemble what pages show about jobs and model packs."""
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils import timezone
 
 from collaboration.models import Project, User
-from gpu_worker import fairness
+from gpu_worker import fairness, reports
 from gpu_worker.models import Job, Worker
+from gpu_worker.packs import Pack
+
+logger = logging.getLogger(__name__)
 
 
 def live_workers() -> list[Worker]:
@@ -97,3 +104,41 @@ def pulse(project: Any) -> dict[str, int]:
     """How many jobs of the project run and wait: the queue's pulse in the top bar."""
     states = list(project.jobs.filter(state__in=[Job.RUNNING, Job.WAITING]).values_list("state", flat=True))
     return {"running": states.count(Job.RUNNING), "waiting": states.count(Job.WAITING)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What is known of the latest evaluation of a pack's version."""
+
+    pack: Pack
+    made_at: datetime
+    summary: str
+    """One sentence."""
+    is_current: bool
+    """Whether the pack's files are still those that were measured."""
+    figures: dict[str, Any]
+    page: Path
+
+    @property
+    def url(self) -> str:
+        return reverse("gpu_worker:report", args=[self.pack.name, self.pack.version])
+
+
+def latest_report(pack: Pack) -> Report | None:
+    """None where this version has not been evaluated here, or where what was written cannot be read."""
+    folder = reports.folder_for(pack, Path(settings.EVALUATIONS_DIR))
+    try:
+        figures = json.loads((folder / reports.DATA).read_bytes())
+        return Report(
+            pack=pack,
+            made_at=datetime.fromisoformat(figures["date"]),
+            summary=str(figures["summary"]),
+            is_current=figures["pack"]["sha256"] == pack.sha256,
+            figures=figures,
+            page=folder / reports.PAGE,
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.exception("The report in %s cannot be read; evaluate %s anew", folder, pack.name)
+        return None

@@ -78,7 +78,7 @@ class Tier:
             return "The pack makes no pictures."
         if self.adapter and not pack.recipes.get("standard"):
             return "The pack has no recipe for training an adapter."
-        if self.control and getattr(pack, "controlnet", None) is None:
+        if self.control and pack.controlnet is None:
             return "The pack has no identity ControlNet."
         if self.identity and pack.ip_adapter is None and not self.adapter:
             return "The pack takes no image prompt."
@@ -352,7 +352,8 @@ class _Evaluation:
         seeds = np.random.default_rng((self.plan.seed, 0x5EED, subject.person.number)).integers(2**32, size=len(said))
         identity = None
         if tier.identity and subject.centroid and pack.ip_adapter is not None:
-            identity = IdentityUse(embedding=subject.centroid, strength=self._identity_strength())
+            control = pack.controlnet.strength if tier.control and pack.controlnet else 0.0
+            identity = IdentityUse(embedding=subject.centroid, strength=self._identity_strength(), control=control)
         request = GenerateRequest(
             pack=str(pack.directory.resolve()),
             pictures=tuple(
@@ -367,6 +368,7 @@ class _Evaluation:
             adapter=adapter if tier.adapter else None,
             identity=identity,
             batch_size=8,
+            best_of=pack.controlnet.best_of if tier.control and identity and pack.controlnet else 1,
             encoders=tuple(self.judges),
         )
         folder, outputs, _ = self._run(request)
@@ -536,6 +538,8 @@ class _Evaluation:
                 "guidance": float(pack.defaults.get("guidance", 7.0)),
                 "image_prompt_strength": self._identity_strength(),
                 "adapter_strength": self._adapter_strength(),
+                "control_strength": pack.controlnet.strength if pack.controlnet else None,
+                "best_of": pack.controlnet.best_of if pack.controlnet else None,
                 "size": list(self._size()),
                 "fixed": {slot: value for slot, value in plan.fixed.items() if slot in pack.slots},
                 "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in self.recipe.items()},

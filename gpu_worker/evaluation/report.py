@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -18,9 +16,8 @@ from PIL import Image
 from gpu_worker.evaluation import plots
 from gpu_worker.evaluation.engine import TIERS, Result
 from gpu_worker.evaluation.figures import Made
-from gpu_worker.packs import Pack
+from gpu_worker.reports import DATA, PAGE, content_security_policy
 
-PAGE, DATA = "report.html", "report.json"
 STYLE: Final = Path(__file__).with_name("report.css")
 THUMBNAIL, BETWEEN = 144, 4
 """Pixels."""
@@ -43,28 +40,14 @@ KINDS: Final = {
 }
 
 
-def folder_for(pack: Pack, root: Path) -> Path:
-    """Where the report of this version of the pack lies below the folder of all reports."""
-    return root / re.sub(r"[^A-Za-z0-9._-]+", "-", f"{pack.name}-{pack.version}")
-
-
 def write(result: Result, about: Mapping[str, Any], folder: Path) -> Path:
     """Write `report.json` and `report.html`; returns the path of the page. `about`: date, machine and versions."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = {**about, **result.figures}
+    figures["summary"] = in_a_sentence(figures)
     _replace(folder / DATA, json.dumps(figures, indent=1, allow_nan=False) + "\n")
     _replace(folder / PAGE, page(result, figures))
     return folder / PAGE
-
-
-def content_security_policy(html: str) -> str:
-    """What the page may do: show its own stylesheet and pictures, and nothing else."""
-    styles = [
-        base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
-        for sheet in re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
-    ]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in styles) or "'none'"
-    return f"default-src 'none'; img-src data:; style-src {allowed}; base-uri 'none'; form-action 'none'"
 
 
 def page(result: Result, figures: Mapping[str, Any]) -> str:
@@ -75,7 +58,7 @@ def page(result: Result, figures: Mapping[str, Any]) -> str:
     sections = [
         f"<h1>{escape(head)}</h1>",
         f'<p class="quiet">Evaluated {escape(str(figures.get("date", ""))[:10])}, seed {figures["seed"]}.</p>',
-        f'<p class="lead">{escape(in_a_sentence(figures))}</p>',
+        f'<p class="lead">{escape(figures["summary"])}</p>',
         _tiers(figures),
         _adherence(figures),
         _encoders(figures),
@@ -285,6 +268,8 @@ def _what_was_run(figures: Mapping[str, Any]) -> str:
         ("Strengths", f"image prompt {settings['image_prompt_strength']:g}, adapter {settings['adapter_strength']:g}"),
         ("References", f"{settings['references']} to make pictures from, {settings['held_out']} held out"),
     ]
+    if settings["best_of"]:
+        told.append(("High", f"identity ControlNet {settings['control_strength']:g}, best of {settings['best_of']}"))
     if fixed:
         told.append(("Asked for in every prompt", fixed))
     if recipe:

@@ -1,0 +1,12 @@
+"""/catalogue/<pack>/<version>/evaluation/"""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from gpu_worker import views
+
+app_name = "gpu_worker"
+urlpatterns = [
+    path("catalogue/<str:pack>/<str:version>/evaluation/", views.report, name="report"),
+]

@@ -12,15 +12,30 @@ from typing import Any
 
 from benchmarks import figures, machine
 
-NAMES = ("main_job",)
+NAMES = ("main_job", "identity")
 RESULTS = machine.ROOT / "benchmarks" / "RESULTS.md"
 ABOUT = ("date", "machine", "load_at_start", "revision", "versions")
 
 
 def section(name: str, result: dict[str, Any]) -> str:
     """A benchmark's figures as a table in Markdown."""
-    rows = [f"| {key} | {figures.shown(value)} |" for key, value in result.items() if key not in ABOUT]
+    rows = [
+        f"| {what} | {value} |"
+        for key, value in result.items()
+        if key not in ABOUT
+        for what, value in _rows(key, value)
+    ]
     return "\n".join([f"## {name}", "", "| figure | value |", "|---|---|", *rows, ""])
+
+
+def _rows(key: str, value: Any) -> list[tuple[str, str]]:
+    """One row, and one for each part of what has nothing but parts. Parts beside figures stay in the JSON."""
+    if not isinstance(value, dict):
+        return [(key, figures.shown(value))]
+    plain = {k: v for k, v in value.items() if not isinstance(v, dict)}
+    if plain or not value:
+        return [(key, figures.shown(plain))]
+    return [row for name, part in value.items() for row in _rows(f"{key}, {name}", part)]
 
 
 def main() -> int:

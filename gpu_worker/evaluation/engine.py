@@ -209,7 +209,9 @@ class _Evaluation:
             elif isinstance(message, Progress):
                 progress.append(message)
             elif isinstance(message, Failed):
-                raise RunError(message.sentence)
+                error = RunError(message.sentence)
+                error.add_note(message.detail)
+                raise error
             elif isinstance(message, Done | Stopped):
                 break
         return folder, outputs, progress
@@ -420,7 +422,8 @@ class _Evaluation:
     def _cut(self, subject: Subject) -> dict[str, Any]:
         """The pack's recipe with as many steps as the time for one adapter holds, by the pace of a few steps here."""
         recipe = dict(self.pack.recipes["standard"] or {}) | dict(self.plan.recipe)
-        recipe["targets"] = tuple(recipe["targets"]) if "targets" in recipe else TrainRequest.targets
+        if "targets" in recipe:
+            recipe["targets"] = tuple(recipe["targets"])
         if "steps" in self.plan.recipe:
             return recipe
         tried, begun = 4, time.monotonic()

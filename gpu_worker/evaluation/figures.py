@@ -108,7 +108,7 @@ class Strangers:
         place = {person: k for k, person in enumerate(people)}
         return cls(
             whose=np.array([place[whose[k]] for k in kept], np.intp),
-            embeddings={e: np.array([faces[k].embeddings[e] for k in kept]).reshape(len(kept), -1) for e in encoders},  # type: ignore[union-attr]
+            embeddings={e: np.array([faces[k].embeddings[e] for k in kept] or np.zeros((0, 1))) for e in encoders},  # type: ignore[union-attr]
             labels=[labels[k] for k in kept],
             people=len(people),
             looked_at=len(seen),

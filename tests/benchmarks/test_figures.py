@@ -53,6 +53,14 @@ def test_results_are_a_table_in_markdown():
     assert "today" not in text
 
 
+def test_what_has_only_parts_has_a_row_for_each_part():
+    result = {"encoders": {"audit": {"tmr": 0.98}, "scoring": {"tmr": 0.99}}, "low": {"tmr": 0.5, "strata": {"a": {}}}}
+    text = section("identity", result)
+    assert "| encoders, audit | tmr 0.98 |" in text
+    assert "| encoders, scoring | tmr 0.99 |" in text
+    assert "| low | tmr 0.5 |" in text
+
+
 def test_a_machine_is_described():
     about = machine.describe()
     assert about["versions"]["django"].startswith("5.")

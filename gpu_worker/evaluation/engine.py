@@ -160,13 +160,15 @@ class _Evaluation:
         self.estimate: float | None = None
 
     def run(self) -> Result:
-        verify(self.pack)
+        with self._timed("files verified"):
+            verify(self.pack)
         if not self.judges:
             raise PackError(
                 f"The pack {self.pack.name} has no encoder that judges ({' or '.join(JUDGES)}), so nothing can be "
                 "measured."
             )
-        people, others = self.cast.draw(self.plan.identities, self.plan.strangers)
+        with self._timed("people painted"):
+            people, others = self.cast.draw(self.plan.identities, self.plan.strangers)
         strangers = self._look_at_strangers(others)
         thresholds = self._thresholds(strangers)
         subjects = self._subjects(people)
@@ -329,7 +331,7 @@ class _Evaluation:
             adapter = self._train(subject, who) if adapted[who] else None
             for tier in offered:
                 if not tier.adapter or adapter is not None:
-                    with self._timed(f"{tier.name} pictures"):
+                    with self._timed(_part(tier)):
                         made += self._generate(tier, subject, who, adapter)
             costs[adapted[who]].append(time.monotonic() - begun)
             self._forecast(costs, adapted[who + 1 :], who + 1, len(subjects))
@@ -506,7 +508,7 @@ class _Evaluation:
         tiers: dict[str, Any] = {}
         for tier in TIERS:
             mine = [m for m in made if m.tier == tier.name]
-            spent = self.seconds.get(f"{tier.name} pictures", 0.0)
+            spent = self.seconds.get(_part(tier), 0.0)
             why_not = tier.why_not(pack) or ("" if mine else "No picture was made in this run.")
             tiers[tier.name] = {"title": tier.title} | (
                 {"offered": False, "reason": why_not}
@@ -570,6 +572,10 @@ class _Evaluation:
             "parts": {part: round(seconds, 1) for part, seconds in self.seconds.items()},
             "total": round(self.elapsed, 1),
         }
+
+
+def _part(tier: Tier) -> str:
+    return f"pictures, {tier.title.lower()}"
 
 
 def _is_adapted(place: int, people: int, adapted: int) -> bool:

@@ -68,10 +68,11 @@ def distributions(rows: Mapping[str, Sequence[float]], marks: Mapping[str, float
         parts += [f'<polygon class="heap" points="{path}"/>', _line(left, base, width - RIGHT, base, "axis")]
         parts.append(_text(left - 10, base - 14, name, "end"))
         parts.append(_text(left - 10, base, f"{len(values):,} pictures", "end", "quiet"))
-    for label, cosine in marks.items():
+    for k, (label, cosine) in enumerate(sorted(marks.items(), key=lambda mark: mark[1])):
         if low <= cosine <= high:
+            anchor, beside = ("end", -4) if k == 0 else ("start", 4)  # marks may be close together
             parts.append(_line(x(cosine), TOP, x(cosine), height - BOTTOM, "mark"))
-            parts.append(_text(x(cosine) + 4, TOP + 8, label, "start", "quiet"))
+            parts.append(_text(x(cosine) + beside, TOP + 8, label, anchor, "quiet"))
     parts.append(_text((left + width - RIGHT) / 2, height - 4, "cosine to the held-out pictures", "middle", "quiet"))
     return _svg(width, height, parts, "How the cosines of each tier are spread")
 

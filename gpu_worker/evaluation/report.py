@@ -314,7 +314,9 @@ def _estimate(found: Mapping[str, Any] | None, *, share: bool = True, digits: in
     return _Markup(f"{found['value']:.3f}<small>{found['low']:.3f} to {found['high']:.3f}</small>")
 
 
-def _verdict(holds: bool) -> str:
+def _verdict(holds: bool | None) -> str:
+    if holds is None:
+        return _Markup('<span class="quiet">too few pairs to tell</span>')
     return _Markup('<span class="yes">● holds</span>' if holds else '<span class="no">▲ does not hold</span>')
 
 

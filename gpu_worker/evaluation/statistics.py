@@ -110,8 +110,12 @@ def equal_error_rate(genuine: Reals, impostors: Reals) -> float:
     return float((refused[k] + accepted[k]) / 2)
 
 
+EXPECTED: Final = 10
+"""So many false matches must be expected before a stated rate can be told true from false."""
+
+
 def within_a_factor(estimate: Estimate, stated: float, factor: float = 2.0) -> bool | None:
-    """Whether the measured rate is within a factor of the stated one; None where nothing was measured."""
-    if estimate.value is None:
+    """Whether the measured rate is within a factor of the stated one; None where there were too few pairs to tell."""
+    if estimate.value is None or estimate.of * stated < EXPECTED:
         return None
     return stated / factor <= estimate.value <= stated * factor

@@ -86,7 +86,8 @@ def test_a_curve_rises_and_ends_at_one() -> None:
 
 @pytest.mark.parametrize(("measured", "holds"), [(0.004, False), (0.006, True), (0.019, True), (0.021, False)])
 def test_a_stated_rate_holds_within_a_factor_of_two(measured: float, holds: bool) -> None:
-    assert statistics.within_a_factor(statistics.Estimate(value=measured), 0.01) is holds
+    assert statistics.within_a_factor(statistics.Estimate(value=measured, of=1000), 0.01) is holds
+    assert statistics.within_a_factor(statistics.Estimate(value=measured, of=999), 0.01) is None
 
 
 # ----------------------------------------------------------------------------------------------------------- people

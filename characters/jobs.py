@@ -15,15 +15,15 @@ from assets.folders import character_folder
 from assets.metadata import GenerationSettings
 from assets.metadata.settings import LoraUse
 from assets.models import Asset, StoredFileDamaged
-from characters import actions, events, keypoints, scoring
+from characters import actions, events, scoring
+from characters.keypoints import faces_of
 from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
 from characters.variations import Settings
 from collaboration import events as log
-from gpu_worker import catalog, contracts, selection
+from gpu_worker import catalog, contracts, keypoints, selection
 from gpu_worker.contracts import AdapterUse, GenerateRequest, IdentityUse, LookRequest, Output, PictureSpec, RunError
 from gpu_worker.kinds import JobKind
 from gpu_worker.models import Job, JobOutput, Reading
-from gpu_worker.packs import ControlNet
 
 
 def fetch(asset: Asset, folder: Path) -> Path:
@@ -119,7 +119,7 @@ def _prepare_variations(job: Job, workdir: Path) -> GenerateRequest:
             control=control.strength if control else 0.0,
         )
         learnt_from = profile.learnt_from
-    shape = keypoints.shape_of(keypoints.faces_of(learnt_from, pack)) if control else None
+    shape = keypoints.shape_of(faces_of(learnt_from, pack)) if control else None
     # The profile may change while the run goes on: what it was is kept with the job.
     job.arguments = {**job.arguments, "identity_from": learnt_from}
     Job.objects.filter(pk=job.pk).update(arguments=job.arguments)
@@ -130,7 +130,7 @@ def _prepare_variations(job: Job, workdir: Path) -> GenerateRequest:
                 index=p["index"],
                 prompt=p["prompt"],
                 seed=p["seed"],
-                keypoints=_keypoints(control, p["prompt"], wanted.width, wanted.height, shape) if control else (),
+                keypoints=keypoints.where(control, p["prompt"], wanted.width, wanted.height, shape) if control else (),
             )
             for p in batch.plan
             if p["index"] not in made
@@ -144,13 +144,6 @@ def _prepare_variations(job: Job, workdir: Path) -> GenerateRequest:
         identity=identity,
         best_of=control.best_of if control else 1,
     )
-
-
-def _keypoints(
-    control: ControlNet, prompt: str, width: int, height: int, shape: keypoints.Shape | None
-) -> keypoints.Points:
-    template, average = control.keypoints(prompt, width, height), control.keypoints("", width, height)
-    return keypoints.placed(template, average, shape)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_worker import calibration, prompts
+from gpu_worker import calibration, keypoints, prompts
 from gpu_worker.contracts import (
     AdapterUse,
     Done,
@@ -354,14 +354,27 @@ class _Evaluation:
         width, height = self._size()
         said = [self._prompt(subject, asked, tier) for asked in subject.asked]
         seeds = np.random.default_rng((self.plan.seed, 0x5EED, subject.person.number)).integers(2**32, size=len(said))
+        control = pack.controlnet if tier.control else None
+        shape = None
+        if control is not None:
+            faces = [face for seen in subject.seen if (face := measured_face(seen)) and keypoints.is_frontal(face)]
+            shape = keypoints.shape_of(faces)
         identity = None
         if tier.identity and subject.centroid and pack.ip_adapter is not None:
-            control = pack.controlnet.strength if tier.control and pack.controlnet else 0.0
-            identity = IdentityUse(embedding=subject.centroid, strength=self._identity_strength(), control=control)
+            identity = IdentityUse(
+                embedding=subject.centroid,
+                strength=self._identity_strength(),
+                control=control.strength if control else 0.0,
+            )
         request = GenerateRequest(
             pack=str(pack.directory.resolve()),
             pictures=tuple(
-                PictureSpec(index=k, prompt=text, seed=int(seed))
+                PictureSpec(
+                    index=k,
+                    prompt=text,
+                    seed=int(seed),
+                    keypoints=keypoints.where(control, text, width, height, shape) if control else (),
+                )
                 for k, (text, seed) in enumerate(zip(said, seeds, strict=True))
             ),
             negative_prompt=str(defaults.get("negative_prompt", "")),
@@ -372,7 +385,7 @@ class _Evaluation:
             adapter=adapter if tier.adapter else None,
             identity=identity,
             batch_size=8,
-            best_of=pack.controlnet.best_of if tier.control and identity and pack.controlnet else 1,
+            best_of=control.best_of if control and identity else 1,
             encoders=tuple(self.judges),
         )
         folder, outputs, _ = self._run(request)

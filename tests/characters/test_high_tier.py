@@ -14,11 +14,12 @@ from django.test import Client
 from django.urls import reverse
 
 from assets.models import Asset
-from characters import actions, jobs, keypoints, orders
+from characters import actions, jobs, orders
+from characters.keypoints import faces_of
 from characters.models import Character, Reference, Variation, VariationBatch
 from characters.variations import Settings
 from collaboration.models import User
-from gpu_worker import catalog
+from gpu_worker import catalog, keypoints
 from gpu_worker.contracts import Face, GenerateRequest
 from gpu_worker.models import Job
 from gpu_worker.packs import ControlNet, FacePlace, Pack
@@ -160,4 +161,4 @@ def test_wide_eyes_stay_wide_and_narrow_in_a_turned_head() -> None:
 
 def test_faces_that_look_aside_do_not_count(mara: Character, add: Callable[..., list[Reference]], pack: Pack) -> None:
     rows = add(mara, 3)  # left, front, right
-    assert len(keypoints.faces_of([str(r.pk) for r in rows], pack)) == 1
+    assert len(faces_of([str(r.pk) for r in rows], pack)) == 1

@@ -47,6 +47,7 @@ from gpu_worker.evaluation.cast import Cast, Person, Picture
 from gpu_worker.evaluation.figures import RATES, Made, Strangers, Subject, measured_face, says
 from gpu_worker.packs import Pack, PackError, verify
 from gpu_worker.runner import Runner
+from gpu_worker.runner.warm import thread_count
 
 CONDITIONING: Final = "conditioning"
 JUDGES: Final = ("audit", "scoring")
@@ -302,7 +303,7 @@ class _Evaluation:
         from gpu_worker.scorers.picture import read_picture
         from gpu_worker.scorers.whole import AttributeReader
 
-        reader = AttributeReader(self.pack, threads=2)
+        reader = AttributeReader(self.pack, threads=thread_count())
         found: list[dict[str, str]] = []
         for start in range(0, len(paths), LOOKED_AT_ONCE):
             pixels = [read_picture(path) for path in paths[start : start + LOOKED_AT_ONCE]]

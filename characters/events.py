@@ -118,6 +118,34 @@ class ProfileLearnt(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LookAlikesFound(_OfCharacter):
+    kind: ClassVar[str] = "look_alike.found"
+    others: list[str]
+
+    def summary(self) -> str:
+        return f"found that {self.name} looks like {in_words(self.others)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAlikeDismissed(_OfCharacter):
+    kind: ClassVar[str] = "look_alike.dismissed"
+    other: str
+    reason: str
+
+    def summary(self) -> str:
+        return f"dismissed that {self.name} looks like {self.other}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAlikeRestored(_OfCharacter):
+    kind: ClassVar[str] = "look_alike.restored"
+    other: str
+
+    def summary(self) -> str:
+        return f"warned again that {self.name} looks like {self.other}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BasePromptChanged(_OfCharacter):
     kind: ClassVar[str] = "profile.prompt_changed"
     before: str

@@ -67,6 +67,7 @@ def _looked(job: Job) -> None:
     character = Character.objects.select_related("project").filter(pk=job.subject_id).first()
     if character is not None:
         actions.note_profile(character=character)
+        actions.note_look_alikes(character=character)
 
 
 def _look_failed(job: Job) -> None:

@@ -197,6 +197,63 @@ class IdentityProfile(models.Model):
         return bool(self.centroid)
 
 
+class ScoringMean(models.Model):
+    """How a character looks to the encoder that scores it, to compare the cast with each other."""
+
+    character = models.OneToOneField(Character, on_delete=models.CASCADE, related_name="scoring_mean")
+    pack = models.CharField(max_length=60)
+    pack_version = models.CharField(max_length=40)
+    encoder = models.CharField(max_length=20)
+    vector = models.JSONField()
+    """Mean of unit vectors, not renormalised: the product of two is the mean cosine of all pairs of references."""
+    references = models.JSONField()
+    """Ids of the references, sorted."""
+
+    def __str__(self) -> str:
+        return f"{self.character} as {self.pack} sees them"
+
+
+class LookAlikeQuerySet(models.QuerySet["LookAlike"]):
+    def of(self, character: Character) -> LookAlikeQuerySet:
+        return self.filter(models.Q(first=character) | models.Q(second=character))
+
+    def open(self) -> LookAlikeQuerySet:
+        """Not dismissed, and both are in the cast."""
+        return self.present().filter(dismissed_at=None)
+
+    def present(self) -> LookAlikeQuerySet:
+        return self.filter(first__trashed_at=None, second__trashed_at=None)
+
+
+class LookAlike(models.Model):
+    """Two characters of a project who look so much alike that people and scores may mistake one for the other."""
+
+    first = models.ForeignKey(Character, on_delete=models.CASCADE, related_name="+")
+    second = models.ForeignKey(Character, on_delete=models.CASCADE, related_name="+")
+    """The id of the first sorts before that of the second."""
+    cosine = models.FloatField()
+    """Mean over all pairs of their references, by the encoder that scores both."""
+    false_match_rate = models.FloatField()
+    """Share of pairs of strangers who are as alike, by the pack's calibration."""
+    found_at = models.DateTimeField(default=timezone.now)
+    is_told = models.BooleanField(default=False)
+    """Whether the activity has told of it."""
+    dismissed_at = models.DateTimeField(null=True)
+    dismissed_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    dismissed_reason = models.CharField(max_length=300, blank=True)
+
+    objects = LookAlikeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["first", "second"], name="one_look_alike_per_pair")]
+
+    def __str__(self) -> str:
+        return f"{self.first} and {self.second}"
+
+    def other(self, character: Character) -> Character:
+        return self.second if self.first_id == character.pk else self.first
+
+
 class PresetQuerySet(models.QuerySet["Preset"]):
     def present(self) -> PresetQuerySet:
         return self.filter(trashed_at=None)

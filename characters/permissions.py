@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.http import Http404
 
-from characters.models import Character, Reference, Variation, VariationBatch
+from characters.models import Character, LookAlike, Reference, Variation, VariationBatch
 from collaboration.models import User
 from collaboration.permissions import Verb, require
 
@@ -51,3 +51,13 @@ def access_variation(user: User, variation_id: UUID, *, verb: Verb = Verb.SEE) -
         raise Http404
     require(user, verb, variation.character.project)
     return variation
+
+
+def access_look_alike(user: User, look_alike_id: int, *, verb: Verb = Verb.SEE) -> LookAlike:
+    """Raises as `access_character`."""
+    rows = LookAlike.objects.present().select_related("first__project__studio", "second")
+    look_alike = rows.filter(pk=look_alike_id).first()
+    if look_alike is None:
+        raise Http404
+    require(user, verb, look_alike.first.project)
+    return look_alike

@@ -16,7 +16,17 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, F, FloatField, Prefetch, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower
 
-from characters.models import TIERS, Character, IdentityProfile, Preset, Reference, Tag, Variation, VariationBatch
+from characters.models import (
+    TIERS,
+    Character,
+    IdentityProfile,
+    LookAlike,
+    Preset,
+    Reference,
+    Tag,
+    Variation,
+    VariationBatch,
+)
 from collaboration.models import Project
 from gpu_worker.models import Adapter, Job
 
@@ -92,6 +102,8 @@ class Page:
     characters: Sequence[Character]
     trainings: dict[str, Job]
     """Character id -> its open training, which the card shows."""
+    look_alikes: dict[UUID, list[str]]
+    """Character id -> names of whom it looks like."""
     next: str
     """Cursor of the next page; empty at the end."""
 
@@ -111,6 +123,7 @@ def gallery(project: Project, wanted: Filter, *, after: str = "") -> Page:
     return Page(
         characters=found,
         trainings=open_trainings(found),
+        look_alikes=look_alikes_among(found),
         next=_as_cursor(found[-1].sort_key, found[-1].pk, wanted.sort) if more else "",  # type: ignore[attr-defined]
     )
 
@@ -124,6 +137,17 @@ def open_trainings(characters: Sequence[Character]) -> dict[str, Job]:
     ids = [str(c.pk) for c in characters]
     rows = Job.objects.open().filter(kind="training.train", subject_kind="character", subject_id__in=ids)
     return {job.subject_id: job for job in rows}
+
+
+def look_alikes_among(characters: Sequence[Character]) -> dict[UUID, list[str]]:
+    """Character id -> names of those it looks like, among them or not; what is dismissed is left out."""
+    ids = [c.pk for c in characters]
+    rows = LookAlike.objects.open().filter(Q(first__in=ids) | Q(second__in=ids)).order_by("-cosine")
+    names: dict[UUID, list[str]] = {}
+    for first, second, first_name, second_name in rows.values_list("first", "second", "first__name", "second__name"):
+        names.setdefault(first, []).append(second_name)
+        names.setdefault(second, []).append(first_name)
+    return names
 
 
 def _as_cursor(value: Any, id: UUID, sort: str) -> str:
@@ -227,6 +251,12 @@ def trashed_references_of(character: Character) -> list[Reference]:
     """Those removed whose picture still exists, so that they can come back or be erased."""
     rows = character.references.exclude(trashed_at=None).filter(asset__erased_at=None)
     return list(rows.select_related("asset", "added_by").order_by("-trashed_at"))
+
+
+def look_alikes_of(character: Character) -> list[LookAlike]:
+    """Whom of the cast it looks like, those dismissed last."""
+    rows = LookAlike.objects.of(character).present().select_related("first__picture", "second__picture", "dismissed_by")
+    return list(rows.order_by(F("dismissed_at").asc(nulls_first=True), "-cosine"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,10 +80,10 @@ def trained_with(adapter_ids: Sequence[Any]) -> set[str]:
 def readings(asset_ids: Sequence[Any], pack: Pack) -> dict[Any, Looked]:
     """What the pack saw in pictures: asset id -> reading, for those that were looked at."""
     rows = Reading.objects.filter(asset_id__in=asset_ids, pack=pack.name, pack_version=pack.version)
-    return {asset: _looked(seen) for asset, seen in rows.values_list("asset_id", "seen")}
+    return {asset: looked(seen) for asset, seen in rows.values_list("asset_id", "seen")}
 
 
-def _looked(seen: dict[str, Any]) -> Looked:
+def looked(seen: dict[str, Any]) -> Looked:
     """A reading was checked when it was written: thousands of numbers are not checked again at each page."""
     return Looked(**{**seen, "faces": tuple(Face(**face) for face in seen["faces"])})
 

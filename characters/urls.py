@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from characters.views import compare, detail, gallery, references, variations
+from characters.views import calibration, compare, detail, gallery, look_alikes, references, variations
 
 app_name = "characters"
 
@@ -14,6 +14,11 @@ _variation = _all + "variations/<uuid:variation_id>/"
 _preset = _all + "presets/<int:preset_id>/"
 
 urlpatterns = [
+    # /studios/<slug>/calibration/
+    path("studios/<slug:studio>/calibration/", calibration.calibration, name="calibration"),
+    # /projects/<slug>/characters/<uuid>/look-alikes/<int>/
+    path(_one + "look-alikes/<int:look_alike_id>/dismiss/", look_alikes.dismiss, name="look_alike_dismiss"),
+    path(_one + "look-alikes/<int:look_alike_id>/restore/", look_alikes.restore, name="look_alike_restore"),
     # /projects/<slug>/characters/
     path(_all, gallery.gallery, name="gallery"),
     path(_all + "new/", gallery.create, name="create"),

@@ -23,6 +23,7 @@ JOB_KINDS = {
 
 SLOTS = {
     "character.tabs": ["training.fragments.CHARACTER_TAB"],
+    "studio.places": ["characters.views.calibration.PLACE"],
     "reference.derived": ["training.derivations.of"],
     "reference.erased": ["training.actions.forget_reference"],
     "adapter.references": ["training.derivations.trained_with"],

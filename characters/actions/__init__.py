@@ -11,6 +11,7 @@ from characters.actions.characters import (
     trash_character,
     trash_characters,
 )
+from characters.actions.look_alikes import dismiss_look_alike, note_look_alikes, restore_look_alike
 from characters.actions.profiles import change_base_prompt, note_profile
 from characters.actions.references import (
     accept_reading,
@@ -37,12 +38,15 @@ __all__ = [
     "change_character",
     "check_again",
     "create_character",
+    "dismiss_look_alike",
     "erase_reference",
+    "note_look_alikes",
     "note_profile",
     "pick_variation",
     "refresh_status",
     "reject_unreadable",
     "restore_character",
+    "restore_look_alike",
     "restore_reference",
     "restore_variation",
     "tag_characters",

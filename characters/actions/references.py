@@ -12,6 +12,7 @@ from django.utils import timezone
 from assets import actions as assets
 from assets.models import Asset
 from characters import checks, events, profiles, scoring
+from characters.actions.look_alikes import compare_with_cast
 from characters.actions.profiles import learn
 from characters.actions.recording import lock, named, record, touch
 from characters.actions.status import write_status
@@ -223,6 +224,7 @@ def refresh_references(character: Character) -> None:
     touch(character, "reference_count", "domain", "picture")
     # What conditions a picture is the embedding of a human face.
     learn(character, [r for r in usable if not r.is_held_out and character.has_human_face], seen, pack)
+    compare_with_cast(character, usable, seen, pack)
     write_status(character)
 
 

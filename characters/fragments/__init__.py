@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from characters.fragments.batches import batch, batch_card, batch_progress, cell, compared, facts
 from characters.fragments.characters import card, card_line, profile, readiness
+from characters.fragments.look_alikes import look_alikes
 from characters.fragments.parts import Audience, median_score, picture, score
 from characters.fragments.references import reference, references_summary
 
@@ -21,6 +22,7 @@ __all__ = [
     "cell",
     "compared",
     "facts",
+    "look_alikes",
     "median_score",
     "picture",
     "profile",

@@ -19,8 +19,16 @@ from gpu_worker.models import Adapter, Job
 CARD_SIZES = "(max-width: 720px) 45vw, 240px"
 
 
-def card(character: Character, audience: Audience, *, project: Project, training: Job | None = None) -> dict[str, Any]:
-    """Context of characters/_card.html. `training` is the open training of the character, if there is one."""
+def card(
+    character: Character,
+    audience: Audience,
+    *,
+    project: Project,
+    training: Job | None = None,
+    alike: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Context of characters/_card.html. `training` is the open training of the character, if there is one; `alike` are
+    the names of those it looks like."""
     progress = None
     if training is not None and training.total:
         progress = {
@@ -38,6 +46,7 @@ def card(character: Character, audience: Audience, *, project: Project, training
         "meta": card_line(character, training),
         "score": median_score(character, project.studio.bands),
         "progress": progress,
+        "badge": f"Looks like {alike[0]}" if alike else "",
         "scrub": " ".join(a.url(320) for a in others if a.erased_at is None) if shown else "",
         "can_select": Verb.EDIT in audience,
     }

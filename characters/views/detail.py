@@ -63,6 +63,7 @@ def frame(request: AuthenticatedRequest, character: Character, tab: str) -> dict
         "adapter": adapter,
         "profile_row": profile,
         "counts": counts,
+        "look_alikes": fragments.look_alikes(character, queries.look_alikes_of(character), audience),
         "train_url": training if Verb.TRAIN in audience else "",
         "train_verb": _train_verb(character, adapter),
         "can_edit": Verb.EDIT in audience,

@@ -38,7 +38,14 @@ def gallery(request: AuthenticatedRequest, project: str) -> HttpResponse:
     context: dict[str, Any] = {
         "project": film,
         "cards": [
-            fragments.card(c, audience, training=page.trainings.get(str(c.pk)), project=film) for c in page.characters
+            fragments.card(
+                c,
+                audience,
+                project=film,
+                training=page.trainings.get(str(c.pk)),
+                alike=page.look_alikes.get(c.pk, ()),
+            )
+            for c in page.characters
         ],
         "next_url": _url(film, wanted, after=page.next) if page.next else "",
         "eager": 0 if after else 6,

@@ -69,6 +69,11 @@ class Distribution:
         """The pack's false-match rate of a score."""
         return calibration.false_match_rate(self.cosine_of(score), self.pack.quantiles(self.encoder))
 
+    @property
+    def lowest_rate(self) -> float:
+        """The rarest match that the pack has measured."""
+        return self.pack.quantiles(self.encoder)[-1][0]
+
     def strangers_at(self, score: float) -> Share:
         """Impostor pairs that reach a score: the measured false-match rate."""
         return self._reaching(self.impostor, score)

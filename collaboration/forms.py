@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from collaboration.actions import LONGEST_INVITATION, LONGEST_TOKEN
+from collaboration.bands import Bands
 from collaboration.models import Project, Studio, User
 from collaboration.verbs import ROLE_VERBS, ROLE_WORDS, WORDS, Role, Verb
 
@@ -97,6 +98,10 @@ class BandsForm(forms.Form):
 
     excellent = _score("Excellent from", "One stranger in a thousand reaches 85.")
     good = _score("Good from", "One stranger in a hundred reaches 70. Below, a picture needs review.")
+
+    @classmethod
+    def of(cls, bands: Bands) -> BandsForm:
+        return cls(initial={"excellent": f"{bands.excellent:g}", "good": f"{bands.good:g}"})
 
 
 class RoleForm(forms.Form):

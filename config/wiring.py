@@ -23,7 +23,7 @@ JOB_KINDS = {
 
 SLOTS = {
     "character.tabs": ["training.fragments.CHARACTER_TAB"],
-    "studio.places": ["characters.views.calibration.PLACE"],
+    "studio.places": ["characters.views.calibration.PLACE", "gpu_worker.views.PLACE"],
     "reference.derived": ["training.derivations.of"],
     "reference.erased": ["training.actions.forget_reference"],
     "adapter.references": ["training.derivations.trained_with"],

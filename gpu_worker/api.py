@@ -13,7 +13,7 @@ from collaboration.permissions import access_project
 from collaboration.rest.auth import ApiRequest
 from collaboration.rest.paging import Cursor, Limit, Page, page
 from collaboration.rest.schemas import UUID, Answer, PersonOut, datetime, person
-from gpu_worker import catalog, fairness, queries, selection
+from gpu_worker import catalog, fairness, queries, routing, selection
 from gpu_worker.models import Job
 from gpu_worker.packs import Pack
 from gpu_worker.permissions import access_job, access_report
@@ -74,6 +74,10 @@ class PackOut(Answer):
     licence: str
     is_commercial: bool
     sizes: list[tuple[int, int]] = Field(description="Width and height in pixels.")
+    scores: list[str] = Field(
+        description="What it measures identity on; empty where it has no calibrated encoder.",
+        examples=[["drawn faces"]],
+    )
     makes_pictures: bool
     takes_image_prompts: bool
     is_default: bool
@@ -200,6 +204,7 @@ def _pack_out(pack: Pack) -> PackOut:
         licence=pack.licence.name,
         is_commercial=pack.licence.commercial,
         sizes=list(pack.sizes),
+        scores=routing.measures(pack),
         makes_pictures=pack.pipeline is not None,
         takes_image_prompts=pack.ip_adapter is not None,
         is_default=pack.name == settings.DEFAULT_PACK,

@@ -1,4 +1,4 @@
-"""/catalogue/<pack>/<version>/evaluation/"""
+"""/studios/<slug>/catalogue/, /catalogue/<pack>/<version>/evaluation/"""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ from gpu_worker import views
 
 app_name = "gpu_worker"
 urlpatterns = [
+    path("studios/<slug:studio>/catalogue/", views.catalogue, name="catalogue"),
     path("catalogue/<str:pack>/<str:version>/evaluation/", views.report, name="report"),
 ]

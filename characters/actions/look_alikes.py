@@ -83,28 +83,28 @@ def note_look_alikes(*, character: Character) -> None:
             log.record(character.project, events.LookAlikesFound(**named(character), others=names), actor=None)
 
 
-def dismiss_look_alike(*, look_alike: LookAlike, reason: str, actor: User) -> LookAlike:
-    """Say why two that look alike are no trouble; it comes back when the references of either change. Raises
-    ValidationError."""
+def dismiss_look_alike(*, look_alike: LookAlike, character: Character, reason: str, actor: User) -> LookAlike:
+    """Say why two that look alike are no trouble; it comes back when the references of either change.
+
+    `character`: the one of them about whom it is said. Raises ValidationError.
+    """
     reason = " ".join(clean_text(reason, limit=LONGEST_REASON, what="reason").split())
     if not reason:
         raise ValidationError({"reason": "Write why this is no trouble: they are twins, or never share a scene."})
     with transaction.atomic():
-        character = lock(look_alike.first)
+        row, other = lock(character), look_alike.other(character)
         look_alike.dismissed_at, look_alike.dismissed_by, look_alike.dismissed_reason = timezone.now(), actor, reason
         look_alike.save(update_fields=["dismissed_at", "dismissed_by", "dismissed_reason"])
-        happening = events.LookAlikeDismissed(**named(character), other=look_alike.second.name, reason=reason)
-        record(character, happening, actor=actor)
+        record(row, events.LookAlikeDismissed(**named(row), other=other.name, reason=reason), actor=actor)
     return look_alike
 
 
-def restore_look_alike(*, look_alike: LookAlike, actor: User) -> LookAlike:
-    """Warn again."""
+def restore_look_alike(*, look_alike: LookAlike, character: Character, actor: User) -> LookAlike:
+    """Warn again. `character`: the one of them about whom it is said."""
     with transaction.atomic():
-        character = lock(look_alike.first)
+        row, other = lock(character), look_alike.other(character)
         if look_alike.dismissed_at is not None:
             look_alike.dismissed_at, look_alike.dismissed_by, look_alike.dismissed_reason = None, None, ""
             look_alike.save(update_fields=["dismissed_at", "dismissed_by", "dismissed_reason"])
-            happening = events.LookAlikeRestored(**named(character), other=look_alike.second.name)
-            record(character, happening, actor=actor)
+            record(row, events.LookAlikeRestored(**named(row), other=other.name), actor=actor)
     return look_alike

@@ -58,10 +58,12 @@ def look_alikes(request: ApiRequest, character_id: UUID) -> list[LookAlikeOut]:
 def dismiss(request: ApiRequest, look_alike_id: int, payload: DismissIn) -> LookAlikeOut:
     """The warning comes back when the references of either change."""
     row = access_look_alike(request.auth, look_alike_id, verb=Verb.EDIT)
-    return _out(actions.dismiss_look_alike(look_alike=row, reason=payload.reason, actor=request.auth), row.first)
+    actions.dismiss_look_alike(look_alike=row, character=row.first, reason=payload.reason, actor=request.auth)
+    return _out(row, row.first)
 
 
 @router.post("/look-alikes/{int:look_alike_id}/restore", response=LookAlikeOut, summary="Warn of a look-alike again")
 def restore(request: ApiRequest, look_alike_id: int) -> LookAlikeOut:
     row = access_look_alike(request.auth, look_alike_id, verb=Verb.EDIT)
-    return _out(actions.restore_look_alike(look_alike=row, actor=request.auth), row.first)
+    actions.restore_look_alike(look_alike=row, character=row.first, actor=request.auth)
+    return _out(row, row.first)

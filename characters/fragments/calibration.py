@@ -65,7 +65,7 @@ def threshold(found: Distribution, score: float, bands: Bands, flags: Flags) -> 
         "score": f"{score:g}",
         "band": "excellent" if score == bands.excellent else "good" if score == bands.good else "",
         "cosine": f"{found.cosine_of(score):.3f}",
-        "stated": one_in(found.stated(score)),
+        "stated": _rate(found.stated(score), found.lowest_rate),
         "strangers": percent(strangers),
         "interval": " to ".join(f"{share:.2%}" for share in strangers.interval) if strangers.of else "",
         "same": percent(same),
@@ -74,10 +74,16 @@ def threshold(found: Distribution, score: float, bands: Bands, flags: Flags) -> 
 
 
 def percent(share: Share) -> str:
-    value = share.value
-    if value is None:
-        return "–"
+    return "–" if share.value is None else _percent(share.value)
+
+
+def _percent(value: float) -> str:
     return f"{value:.2%}" if 0 < value < 0.1 else f"{value:.0%}"
+
+
+def _rate(value: float, lowest: float) -> str:
+    """A rarer match than the pack has measured is not claimed."""
+    return f"at most {_percent(value)}" if value <= lowest else _percent(value)
 
 
 def verdict(found: Distribution, score: float) -> str:

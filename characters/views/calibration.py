@@ -38,9 +38,8 @@ def calibration(request: AuthenticatedRequest, studio: str) -> HttpResponse:
 
 def _wanted(studio: Studio, data: QueryDict) -> tuple[BandsForm, Bands | None]:
     """The bands that are tried, the studio's own without any; None where they are none."""
-    current = {"excellent": studio.excellent_from, "good": studio.good_from}
     if not {"excellent", "good"} & set(data):
-        return BandsForm(initial=current), studio.bands
+        return BandsForm.of(studio.bands), studio.bands
     form = BandsForm(data)
     if form.is_valid():
         with refused_into(form):

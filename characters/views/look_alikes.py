@@ -25,7 +25,8 @@ def dismiss(request: AuthenticatedRequest, project: str, pk: UUID, look_alike_id
     """With a `reason`."""
     character, row = _find(request, project, pk, look_alike_id)
     try:
-        actions.dismiss_look_alike(look_alike=row, reason=request.POST.get("reason", ""), actor=request.user)
+        reason = request.POST.get("reason", "")
+        actions.dismiss_look_alike(look_alike=row, character=character, reason=reason, actor=request.user)
     except ValidationError as error:
         messages.error(request, error.messages[0])
         return go(request, character.get_absolute_url())
@@ -37,7 +38,7 @@ def dismiss(request: AuthenticatedRequest, project: str, pk: UUID, look_alike_id
 @login_required
 def restore(request: AuthenticatedRequest, project: str, pk: UUID, look_alike_id: int) -> HttpResponse:
     character, row = _find(request, project, pk, look_alike_id)
-    actions.restore_look_alike(look_alike=row, actor=request.user)
+    actions.restore_look_alike(look_alike=row, character=character, actor=request.user)
     return done(request, character.get_absolute_url(), "The warning is back.")
 
 

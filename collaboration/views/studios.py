@@ -44,7 +44,7 @@ def studio(request: AuthenticatedRequest, studio: str) -> HttpResponse:
     """From which scores on pictures are good and excellent."""
     found = access_studio(request.user, studio)
     if request.method != "POST":
-        return _page(request, found, BandsForm(initial={"good": found.good_from, "excellent": found.excellent_from}))
+        return _page(request, found, BandsForm.of(found.bands))
     require_administration(request.user, found)
     form = BandsForm(request.POST)
     if form.is_valid():

@@ -249,7 +249,8 @@ class _Evaluation:
             for start in range(0, len(pictures), LOOKED_AT_ONCE):
                 seen += self._look([p.path for p in pictures[start : start + LOOKED_AT_ONCE]], self.encoders)
                 self.tell(f"Encoders: {len(seen)} of {len(pictures)} pictures of {len(people)} people looked at")
-        return Strangers.of(seen, whose, [picture.labels for picture in pictures], self.encoders)
+        faces = [measured_face(looked) for looked in seen]
+        return Strangers.of(seen, faces, whose, [picture.labels for picture in pictures], self.encoders)
 
     def _subjects(self, people: Sequence[Person]) -> list[Subject]:
         drawn = casting.ask(len(people), self.plan.prompts, self._slots(), seed=self.plan.seed)
@@ -390,6 +391,7 @@ class _Evaluation:
             encoders=tuple(self.judges),
         )
         folder, outputs, _ = self._run(request)
+        looked = {output.index: looked_from_json(output.data["look"]) for output in outputs}
         return [
             Made(
                 tier=tier.name,
@@ -399,7 +401,8 @@ class _Evaluation:
                 seed=int(seeds[output.index]),
                 asked=subject.asked[output.index],
                 path=folder / output.path,
-                seen=looked_from_json(output.data["look"]),
+                seen=looked[output.index],
+                face=measured_face(looked[output.index]),
             )
             for output in outputs
         ]
@@ -474,9 +477,9 @@ class _Evaluation:
     def _judge(self, made: list[Made], subjects: Sequence[Subject]) -> None:
         for picture in made:
             subject = subjects[picture.who]
-            if face := measured_face(picture.seen):
+            if picture.face is not None:
                 for judge in self.judges:
-                    mine = np.array(face.embeddings[judge])
+                    mine = np.array(picture.face.embeddings[judge])
                     picture.cosines[judge] = float((subject.truth[judge] @ mine).mean())
             hashes = [int(seen.perceptual_hash, 16) for seen in subject.seen]
             own = int(picture.seen.perceptual_hash, 16)

@@ -60,8 +60,10 @@ class Made:
     asked: dict[str, str]
     path: Path
     seen: Looked
+    face: Face | None
+    """The largest, where identity can be measured on it."""
     cosines: dict[str, float] = field(default_factory=dict)
-    """Encoder -> mean cosine to the held-out pictures of the person; empty without a face that can be measured."""
+    """Encoder -> mean cosine to the held-out pictures of the person; empty without `face`."""
     followed: dict[str, bool] = field(default_factory=dict)
     """Slot -> whether the classifier sees what was asked for."""
     kept: dict[str, bool] = field(default_factory=dict)
@@ -100,9 +102,14 @@ class Strangers:
 
     @classmethod
     def of(
-        cls, seen: Sequence[Looked], whose: Sequence[int], labels: Sequence[Mapping[str, str]], encoders: Sequence[str]
+        cls,
+        seen: Sequence[Looked],
+        faces: Sequence[Face | None],
+        whose: Sequence[int],
+        labels: Sequence[Mapping[str, str]],
+        encoders: Sequence[str],
     ) -> Strangers:
-        faces = [measured_face(looked) for looked in seen]
+        """`faces`: of each picture, the one that is compared."""
         kept = [k for k, face in enumerate(faces) if face is not None and all(e in face.embeddings for e in encoders)]
         people = sorted({whose[k] for k in kept})
         place = {person: k for k, person in enumerate(people)}
@@ -139,7 +146,7 @@ class Strangers:
     def generated_rate(self, encoder: str, threshold: float, made: Sequence[Made], *, as_scored: bool) -> Estimate:
         """How many pairs of a picture made of one person and a picture of another reach it; `as_scored`: of a picture
         made and another person, by the mean of the cosines to all of their pictures."""
-        rows = [(m.who, face.embeddings[encoder]) for m in made if (face := measured_face(m.seen))]
+        rows = [(m.who, m.face.embeddings[encoder]) for m in made if m.face is not None]
         if not rows or not self.people:
             return statistics.NOTHING
         who = np.unique([w for w, _ in rows], return_inverse=True)[1]
@@ -241,6 +248,9 @@ def tier_figures(
     def cosine(judge: str) -> Callable[[Made], Sequence[float]]:
         return lambda m: [m.cosines[judge]] if judge in m.cosines else []
 
+    def one_of(table: str, key: str) -> Callable[[Made], Sequence[float]]:
+        return lambda m: [float(getattr(m, table)[key])] if key in getattr(m, table) else []
+
     def told(among: Sequence[Made]) -> dict[str, Any]:
         return {
             "verified_at_fmr_1e2": over(verified(first, "1e-2"), among),
@@ -269,10 +279,8 @@ def tier_figures(
             }
             for judge in judges
         },
-        "adherence_by": {
-            slot: over(lambda m, s=slot: [float(m.followed[s])] if s in m.followed else []) for slot in slots
-        },
-        "traits_by": {name: over(lambda m, n=name: [float(m.kept[n])] if n in m.kept else []) for name in traits},
+        "adherence_by": {slot: over(one_of("followed", slot)) for slot in slots},
+        "traits_by": {name: over(one_of("kept", name)) for name in traits},
         "strata": {
             slot: {value: told([m for m in made if m.asked.get(slot) == value]) for value in values}
             for slot in STRATA
@@ -287,8 +295,7 @@ def distributions(made: Sequence[Made], subjects: Sequence[Subject], judge: str)
     for m in made:
         if judge in m.cosines:
             found[m.tier].append(m.cosines[judge])
-            face = measured_face(m.seen)
             other = subjects[(m.who + 1) % len(subjects)]
-            if face is not None and len(subjects) > 1:
-                found["impostors"].append(float((other.truth[judge] @ np.array(face.embeddings[judge])).mean()))
+            if m.face is not None and len(subjects) > 1:
+                found["impostors"].append(float((other.truth[judge] @ np.array(m.face.embeddings[judge])).mean()))
     return dict(found)

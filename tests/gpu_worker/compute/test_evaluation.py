@@ -193,6 +193,7 @@ def axis(k: int) -> np.ndarray:
 
 
 def picture(who: int, number: int, cosine: float | None, **more: Any) -> Made:
+    seen = looked(None if cosine is None else axis(0))
     return Made(
         tier="low",
         who=who,
@@ -201,7 +202,8 @@ def picture(who: int, number: int, cosine: float | None, **more: Any) -> Made:
         seed=number,
         asked={"light": ("soft light", "dim light")[number % 2]},
         path=Path("nowhere.png"),
-        seen=looked(None if cosine is None else axis(0)),
+        seen=seen,
+        face=seen.faces[0] if seen.faces else None,
         cosines={} if cosine is None else {"scoring": cosine},
         **more,
     )
@@ -248,7 +250,8 @@ def strangers() -> Strangers:
     """Three people with two pictures each; those of the first two are close to each other."""
     near = (axis(0) * 0.8 + axis(1) * 0.6, axis(0) * 0.8 + axis(2) * 0.6)
     seen = [looked(v) for v in (axis(0), near[0], near[1], near[1], axis(5), axis(5))] + [looked(None)]
-    return Strangers.of(seen, [0, 0, 1, 1, 2, 2, 2], [{"light": "soft light"}] * 7, ["scoring"])
+    faces = [picture.faces[0] if picture.faces else None for picture in seen]
+    return Strangers.of(seen, faces, [0, 0, 1, 1, 2, 2, 2], [{"light": "soft light"}] * 7, ["scoring"])
 
 
 def test_pairs_of_strangers_are_sorted_by_whether_they_are_one_person() -> None:

@@ -174,7 +174,7 @@ def _stated(figures: Mapping[str, Any]) -> str:
         return (
             "<h2>Stated false-match rates</h2><p>Not measured: the pack states none, or there were no other people.</p>"
         )
-    text = "How often two different people reach the cosine that stands for a rate. It holds within a factor of two."
+    text = "How often two different people reach the cosine of a stated rate. It holds within a factor of two."
     heads = ["Encoder", "Pairs", "Stated", "Measured", ""]
     return f"<h2>Stated false-match rates</h2><p>{text}</p>{_table(heads, rows)}"
 

@@ -47,9 +47,17 @@ def mean(groups: Sequence[Sequence[float]], *, seed: int = 0) -> Estimate:
     sums = np.array([math.fsum(group) for group in kept])
     counts = np.array([len(group) for group in kept], float)
     weights = _weights(len(kept), seed)
+    value = float(sums.sum() / counts.sum())
     low, high = np.percentile((weights @ sums) / (weights @ counts), CONFIDENCE)
+    # Where all say the same, every resample does too, as if three people proved what three hundred do: the exact bound
+    # (Clopper and Pearson 1934) with one observation a person.
+    unseen = 1 - (CONFIDENCE[0] / 100) ** (1 / len(kept))
+    if value == 1:
+        low = 1 - unseen
+    if value == 0:
+        high = unseen
     return Estimate(
-        value=float(sums.sum() / counts.sum()),
+        value=value,
         low=float(low),
         high=float(high),
         of=int(counts.sum()),

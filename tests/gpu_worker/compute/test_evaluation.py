@@ -48,6 +48,14 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     assert held >= 50
 
 
+def test_few_people_who_all_agree_prove_little() -> None:
+    three, many = statistics.mean([[1.0, 1.0]] * 3), statistics.mean([[1.0, 1.0]] * 40)
+    assert three.low == pytest.approx(0.025 ** (1 / 3))
+    assert many.low == pytest.approx(0.912, abs=1e-3)
+    assert (three.high, many.high) == (1.0, 1.0)
+    assert statistics.mean([[0.0]] * 40).high == pytest.approx(0.088, abs=1e-3)
+
+
 def test_nobody_measured_is_not_zero() -> None:
     assert statistics.mean([[], []]).value is None
     assert statistics.pair_rate(np.zeros((2, 2)), np.zeros((2, 2)), same_people=True).value is None

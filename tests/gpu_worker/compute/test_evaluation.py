@@ -375,11 +375,21 @@ def test_a_run_that_is_out_of_time_measures_fewer_people_in_every_tier(
 ) -> None:
     pack = read_pack(tiny_packs())
     short = engine.Plan(
-        identities=3, adapted=0, strangers=0, prompts=1, references=1, held_out=1, steps=1, minutes=0.01
+        identities=3,
+        adapted=1,
+        train_seconds=0.001,
+        strangers=0,
+        prompts=1,
+        references=1,
+        held_out=1,
+        steps=1,
+        minutes=0.01,
     )
     with engine.evaluating(pack, Folders(album, seed=1, held_out=1), short, tell=lambda _: None) as result:
         told = result.figures
     assert told["people"]["subjects"] == 1
+    assert told["settings"]["recipe_steps_of_the_pack"] == 4
+    assert told["settings"]["recipe"]["steps"] == 2  # what fits, and never less
     assert {t["identities"] for t in told["tiers"].values() if t["offered"]} == {1}
     assert any("The time (0.01 minutes) was up after 1 of 3 people" in note for note in told["notes"])
 

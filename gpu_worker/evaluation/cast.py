@@ -93,13 +93,15 @@ class Painted:
 
         who = people.sample_person(number)
         told = people.describe(who)
-        changing = {name for name, value in labels_of(who, Scene()).items() if hasattr(Scene(), name)}
+        labels = labels_of(who, Scene())
+        unseen = {"hair"} if who.hair_style == "bald" else set()
+        lasting = {n: value for n, value in labels.items() if not hasattr(Scene(), n) and n not in unseen}
         return Person(
             key=f"person {number:,}",
             noun=who.noun,
             age=who.age,
             traits=(str(told["hair"]), str(told["skin"]), str(told["eyes"]), *map(str, told["traits"])),
-            attributes={name: value for name, value in labels_of(who, Scene()).items() if name not in changing},
+            attributes=lasting,
             number=number,
         )
 

@@ -107,7 +107,8 @@ def test_painted_people_follow_from_the_seed_and_never_meet(tmp_path: Path) -> N
     numbers = [p.number for p in people + others]
     assert len(set(numbers)) == 35
     assert min(numbers) >= 100  # those before belong to the sample project
-    assert all({"hair"} <= set(p.attributes) and "outfit" not in p.attributes for p in people)
+    assert all(("hair" in p.attributes) != ("bald head" in p.traits) for p in people + others)
+    assert not any({"outfit", "light", "expression"} & set(p.attributes) for p in people)
 
 
 def test_references_and_held_out_pictures_are_different_pictures(tmp_path: Path) -> None:

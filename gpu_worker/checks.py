@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from gpu_worker.contracts import GenerateRequest, LookRequest, Request, RunError, TrainRequest
+from gpu_worker.contracts import GenerateRequest, LookRequest, Request, RunError, SeriesRequest, TrainRequest
 from gpu_worker.packs import Pack, words
 
 STEPS_AT_MOST: Final = 20_000
@@ -25,6 +25,8 @@ def check(request: Request, pack: Pack) -> None:
     """Raise RunError where `request` cannot be carried out with `pack`."""
     if isinstance(request, GenerateRequest):
         check_generate(request, pack)
+    elif isinstance(request, SeriesRequest):
+        check_series(request, pack)
     elif isinstance(request, TrainRequest):
         check_train(request, pack)
     else:
@@ -63,6 +65,18 @@ def check_generate(request: GenerateRequest, pack: Pack) -> None:
     _check_encoders(request.encoders, pack)
 
 
+def check_series(request: SeriesRequest, pack: Pack) -> None:
+    if not request.parts:
+        raise RunError("There are no pictures to make.")
+    for part in request.parts:
+        check_generate(part, pack)
+    if any(part.pack != request.pack for part in request.parts):
+        raise RunError("All parts of a series must be made with the same model.")
+    indices = [picture.index for part in request.parts for picture in part.pictures]
+    if len(set(indices)) != len(indices):
+        raise RunError("Two pictures of the series have the same index.")
+
+
 def check_train(request: TrainRequest, pack: Pack) -> None:
     if not request.pictures:
         raise RunError("There are no pictures to train on. Choose at least one.")
@@ -81,6 +95,8 @@ def check_train(request: TrainRequest, pack: Pack) -> None:
     _within("The number of steps between checkpoints", request.checkpoint_every, 1, STEPS_AT_MOST)
     _within("The number of checkpoints to keep", request.keep_checkpoints, 1, 1000)
     _within("The number of steps between samples", request.sample_every, 1, STEPS_AT_MOST)
+    for step in request.hand_out_at:
+        _within("The step to hand out", step, 1, request.steps)
     _within("The resolution", request.resolution, *SIDE, unit=" pixels")
     _within("The seed", request.seed, 0, 2**63 - 1)
     if any(not 0 <= sample.seed < 2**63 for sample in request.samples):

@@ -90,6 +90,20 @@ class GenerateRequest:
     without any encoder looks at none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRequest:
+    """Several generations with one pack in turn, as one run: the same plan with one adapter after another."""
+
+    kind: ClassVar[str] = "series"
+    pack: str
+    """Directory that holds `pack.json`; every part names the same."""
+    parts: tuple[GenerateRequest, ...]
+    """The indices of their pictures are unique over all parts."""
+    attributes: bool = False
+    """Whether the pack's attribute classifier, where it has one, reads each finished picture
+    (`Output.data["attributes"]`: attribute -> [its likeliest word, the probability of that])."""
+
+
 # --------------------------------------------------------------------------------------------------- training
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPicture:
@@ -133,6 +147,9 @@ class TrainRequest:
     checkpoint_every: int = 25
     """Steps between checkpoints; also what a dead worker may lose at most. Slow steps have one every 30 s."""
     keep_checkpoints: int = 2
+    hand_out_at: tuple[int, ...] = ()
+    """Steps after which the LoRA as it is by then comes as an Output of kind `checkpoint`, to compare and choose from.
+    What the last step leaves comes as the adapter."""
     sample_every: int = 50
     samples: tuple[SamplePicture, ...] = ()
     encoders: tuple[str, ...] = ("scoring",)
@@ -219,13 +236,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One result. `index` is unique in the run: a picture's place in the batch, 1000 x step + k for a
-    sample, 0 for an adapter."""
+    """One result. `index` is unique in the run: a picture's place in the batch, 1000 x step + k for a sample (k from 0
+    to 99), 1000 x step + 999 for a LoRA handed out at that step, 0 for an adapter."""
 
     type: ClassVar[str] = "output"
     index: int
     kind: str
-    """`picture`, `look`, `sample`, `adapter`."""
+    """`picture`, `look`, `sample`, `checkpoint` (a LoRA file handed out on the way), `adapter`."""
     path: str = ""
     """A file, relative to the run's working directory; empty where `data` is the whole result."""
     sha256: str = ""
@@ -234,6 +251,8 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
+    """All that the run needs to go on from this step is in its folder."""
+
     type: ClassVar[str] = "checkpoint"
     step: int
 
@@ -282,9 +301,11 @@ class RunError(Exception):
     retryable = False
 
 
-Request = GenerateRequest | TrainRequest | LookRequest
+Request = GenerateRequest | SeriesRequest | TrainRequest | LookRequest
 Message = Progress | Output | Checkpoint | Notice | Stopped | Done | Failed
-REQUESTS: dict[str, type[Request]] = {r.kind: r for r in (GenerateRequest, TrainRequest, LookRequest)}
+REQUESTS: dict[str, type[Request]] = {
+    r.kind: r for r in (GenerateRequest, SeriesRequest, TrainRequest, LookRequest)
+}
 MESSAGES: dict[str, type[Message]] = {m.type: m for m in (Progress, Output, Checkpoint, Notice, Stopped, Done, Failed)}
 
 

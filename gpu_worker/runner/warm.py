@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 import traceback
+import typing
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ from gpu_worker.contracts import (
     Progress,
     Request,
     RunError,
+    SeriesRequest,
     Stopped,
     TrainRequest,
 )
@@ -138,6 +140,8 @@ class Runner:
             check(request, pack)
             if isinstance(request, GenerateRequest):
                 self._generate(request, pack, workdir, emit, should_stop)
+            elif isinstance(request, SeriesRequest):
+                self._series(request, pack, workdir, emit, should_stop)
             elif isinstance(request, TrainRequest):
                 self._train(request, pack, workdir, emit, should_stop)
             else:
@@ -201,6 +205,48 @@ class Runner:
             emit(Stopped(step=made * request.steps * request.best_of))
         else:
             emit(Done(values={"pictures": float(made), "seconds": time.perf_counter() - begun}))
+
+    def _series(self, request: SeriesRequest, pack: Pack, workdir: Path, emit: Emit, should_stop: Stop) -> None:
+        """One part after the other, told as one run."""
+        reads = self._attribute_reader(pack) if request.attributes and pack.attributes is not None else None
+        total = sum(len(part.pictures) * part.steps for part in request.parts)
+        count, before, begun, ends = len(request.parts), 0, time.perf_counter(), []
+
+        def relay(message: Message) -> None:
+            match message:
+                case Progress():
+                    note = f"Part {len(ends) + 1} of {count}: {message.note}" if count > 1 else message.note
+                    emit(dataclasses.replace(message, step=before + message.step, total=total, note=note))
+                case Output() if reads is not None:
+                    emit(reads(message, workdir))
+                case Stopped():
+                    ends.append(message)
+                    emit(Stopped(step=before + message.step))
+                case Done():
+                    ends.append(message)
+                case _:
+                    emit(message)
+
+        for part in request.parts:
+            self._generate(part, pack, workdir, relay, should_stop)
+            if isinstance(ends[-1], Stopped):
+                return
+            before += len(part.pictures) * part.steps
+        made = sum(len(part.pictures) for part in request.parts)
+        emit(Done(values={"pictures": float(made), "seconds": time.perf_counter() - begun}))
+
+    def _attribute_reader(self, pack: Pack) -> Callable[[Output, Path], Output]:
+        """What adds to a finished picture which words the pack's classifier finds in it."""
+        from gpu_worker.scorers.picture import read_picture
+        from gpu_worker.scorers.whole import AttributeReader
+
+        reader = AttributeReader(pack, self._threads or 1, device=self._device or "cpu")
+
+        def read(output: Output, workdir: Path) -> Output:
+            found = reader.read([read_picture(workdir / output.path)])[0]
+            return dataclasses.replace(output, data={**output.data, "attributes": {k: list(v) for k, v in found.items()}})
+
+        return read
 
     def _train(self, request: TrainRequest, pack: Pack, workdir: Path, emit: Emit, should_stop: Stop) -> None:
         if pack.family not in TRAINERS:
@@ -312,6 +358,9 @@ def _resolved(request: Request, workdir: Path) -> Request:
         return str(workdir / path) if path else path
 
     request = dataclasses.replace(request, pack=full(request.pack))
+    if isinstance(request, SeriesRequest):
+        parts = tuple(typing.cast("GenerateRequest", _resolved(part, workdir)) for part in request.parts)
+        return dataclasses.replace(request, parts=parts)
     if isinstance(request, GenerateRequest):
         adapter = request.adapter and dataclasses.replace(request.adapter, path=full(request.adapter.path))
         return dataclasses.replace(request, adapter=adapter)

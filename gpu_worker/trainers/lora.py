@@ -96,6 +96,8 @@ class LoraTrainer:
         if saved is not None:
             losses = self._restore(saved, optimizer, order)
             yield Progress(step=done, total=total, note=f"Going on from step {done}")
+            # Its file may have been lost with the run that wrote the checkpoint.
+            yield from self._due_file(done, losses)
         pace = _Pace(done)
         written = time.monotonic()
         yield from self._due_samples(done, pace, should_stop)
@@ -110,12 +112,14 @@ class LoraTrainer:
             losses.append(self._step(done, [items[k] for k in order.draw()], optimizer, order))
             done += 1
             yield self._progress(done, losses, pace)
+            yield from self._due_file(done, losses)
             yield from self._due_samples(done, pace, should_stop)
             late = time.monotonic() - written > CHECKPOINT_SECONDS
-            if late or done % request.checkpoint_every == 0 or done == total:
+            # Whoever takes a checkpoint has taken what came before it, so a file handed out is never lost.
+            if late or done % request.checkpoint_every == 0 or done == total or done in request.hand_out_at:
                 yield from self._write(done, optimizer, order, losses)
                 written = time.monotonic()
-        yield self._adapter(losses)
+        yield self._file(total, losses, index=0, kind="adapter")
 
     # ------------------------------------------------------------------------------------------------ preparing
     def _load(self) -> None:
@@ -326,15 +330,20 @@ class LoraTrainer:
             yield Output(index=done * 1000 + k, kind="sample", path=path.name, sha256=digest_of(path), data=data)
         return True
 
-    def _adapter(self, losses: list[float]) -> Output:
-        request = self.request
+    def _due_file(self, done: int, losses: list[float]) -> Iterator[Output]:
+        if done in self.request.hand_out_at and done < self.request.steps:
+            yield self._file(done, losses, index=done * 1000 + 999, kind="checkpoint")
+
+    def _file(self, done: int, losses: list[float], *, index: int, kind: str) -> Output:
+        """The LoRA as it is after `done` steps."""
+        request = dataclasses.replace(self.request, steps=done)
         weights = get_peft_model_state_dict(self.pipe.unet, adapter_name=LORA)
         about = {
             "ss_training_started_at": str(self.started.timestamp()),
             "ss_training_finished_at": str(datetime.now(UTC).timestamp()),
             "ss_training_comment": "trained together with the image prompt" if self.joint else "",
         }
-        path = self.workdir / "adapter.safetensors"
+        path = self.workdir / (f"step-{done:06d}.safetensors" if kind == "checkpoint" else "adapter.safetensors")
         config = self.pipe.unet.peft_config[LORA].to_dict()
         digest = write_adapter(path, weights, config, request=request, pack=self.pack, about=about)
         tail = losses[-max(len(losses) // 10, 1) :]
@@ -342,13 +351,14 @@ class LoraTrainer:
             "trigger": request.trigger,
             "rank": request.rank,
             "alpha": request.alpha,
-            "steps": request.steps,
+            "steps": done,
             "pack": {"name": self.pack.name, "version": self.pack.version, "sha256": self.pack.sha256},
             "joint": self.joint,
             "loss": sum(tail) / len(tail),
             "bytes": path.stat().st_size,
+            "device": torch.device(self.device).type,
         }
-        return Output(index=0, kind="adapter", path=path.name, sha256=digest, data=data)
+        return Output(index=index, kind=kind, path=path.name, sha256=digest, data=data)
 
     # ---------------------------------------------------------------------------------------------- checkpoints
     def _write(
@@ -414,6 +424,7 @@ class LoraTrainer:
             "checkpoint_dir",
             "checkpoint_every",
             "keep_checkpoints",
+            "hand_out_at",
             "sample_every",
             "samples",
             "encoders",

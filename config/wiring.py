@@ -18,6 +18,7 @@ JOB_KINDS = {
     "reference.look": "characters.jobs.LOOK_AT_REFERENCES",
     "variation.generate": "characters.jobs.GENERATE_VARIATIONS",
     "training.train": "training.jobs.TRAIN",
+    "training.compare": "training.comparing.COMPARE",
 }
 """Job kind -> `gpu_worker.kinds.JobKind`."""
 

@@ -51,6 +51,9 @@ class RecipeIn(Body):
     caption_dropout: float | None = Field(None, description="0-0.9: share of steps trained without a caption.")
     checkpoint_every: int | None = Field(None, description="Steps between checkpoints, 1-500.")
     keep_checkpoints: int | None = Field(None, description="How many checkpoints are kept, 1-20.")
+    compare_checkpoints: int | None = Field(
+        None, description="LoRA files kept to compare and choose from, evenly spaced, the last step's among them, 1-8."
+    )
     sample_every: int | None = Field(None, description="Steps between sample pictures.")
     seed: int | None = Field(None, description="0 to 2^32 - 1.")
 

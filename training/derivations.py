@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.db.models import Q
 from django.urls import reverse
 
 from assets.models import Asset
 from characters.derivations import Derived
 from characters.models import Reference
-from gpu_worker.models import Job
-from training.models import TrainingRun, TrainingSample
+from gpu_worker.models import Adapter, Job
+from training.models import ComparisonPicture, TrainingCheckpoint, TrainingRun, TrainingSample
 
 
 def trained_with(adapter_ids: Sequence[UUID]) -> set[str]:
     """Ids of the references that any of the adapters has learnt from."""
-    rows = TrainingRun.objects.filter(adapter__in=adapter_ids).values_list("references", flat=True)
+    came_of_it = Q(adapter__in=adapter_ids) | Q(checkpoints__adapter__in=adapter_ids)
+    rows = TrainingRun.objects.filter(came_of_it).values_list("references", flat=True)
     return {entry["id"] for references in rows for entry in references}
+
+
+def run_of(adapter: Adapter) -> TrainingRun | None:
+    """The training that the adapter came of."""
+    rows = TrainingRun.objects.with_rows().filter(Q(adapter=adapter) | Q(checkpoints__adapter=adapter))
+    return rows.first()
+
+
+def adapters_of(runs: Sequence[TrainingRun]) -> dict[UUID, list[Adapter]]:
+    """Run -> the versions that came of it and were not erased, the oldest first."""
+    found: dict[UUID, dict[UUID, Adapter]] = {run.pk: {} for run in runs}
+    present = Adapter.objects.filter(erased_at=None).order_by("version")
+    for adapter in present.filter(training_run__in=runs).select_related("training_run"):
+        found[adapter.training_run.pk][adapter.pk] = adapter
+    for adapter in present.filter(checkpoint__run__in=runs).select_related("checkpoint"):
+        found[adapter.checkpoint.run_id][adapter.pk] = adapter
+    return {pk: sorted(adapters.values(), key=lambda a: a.version) for pk, adapters in found.items()}
 
 
 def runs_with(asset_id: UUID) -> list[TrainingRun]:
@@ -34,9 +53,20 @@ def has_erased_picture(run: TrainingRun) -> bool:
 def of(reference: Reference) -> list[Derived]:
     """Fills the slot `reference.derived`."""
     runs = runs_with(reference.asset_id)
+    versions = adapters_of(runs)
     found = [one for run in runs if (one := _unfinished(run, reference))]
-    found += [one for run in runs if (one := _adapter(run, reference))]
-    if count := TrainingSample.objects.filter(run__in=runs, asset__erased_at=None).count():
+    if spare := _spare_checkpoints(runs):
+        found.append(
+            Derived(
+                title="A checkpoint of a training" if spare == 1 else f"{spare} checkpoints of trainings",
+                note="Kept to choose from, and used for nothing yet. They are erased with it.",
+                goes=True,
+            )
+        )
+    found += [_adapter(run, adapter, reference) for run in runs for adapter in versions[run.pk]]
+    count = TrainingSample.objects.filter(run__in=runs, asset__erased_at=None).count()
+    count += ComparisonPicture.objects.filter(comparison__run__in=runs, asset__erased_at=None).count()
+    if count:
         found.append(
             Derived(
                 title="One sample picture" if count == 1 else f"{count} sample pictures",
@@ -56,10 +86,13 @@ def _unfinished(run: TrainingRun, reference: Reference) -> Derived | None:
     return Derived(title=title + _whose(run, reference), note=note, url=run.get_absolute_url(), goes=True)
 
 
-def _adapter(run: TrainingRun, reference: Reference) -> Derived | None:
-    adapter = run.adapter
-    if adapter is None or adapter.erased_at is not None:
-        return None
+def _spare_checkpoints(runs: Sequence[TrainingRun]) -> int:
+    """How many are kept that became no version, or whose version is erased."""
+    kept = TrainingCheckpoint.objects.filter(run__in=runs, file__erased_at=None).exclude(file=None)
+    return kept.exclude(adapter__isnull=False, adapter__erased_at=None).count()
+
+
+def _adapter(run: TrainingRun, adapter: Adapter, reference: Reference) -> Derived:
     active = " New pictures are made with it." if adapter.is_active else ""
     return Derived(
         title=f"Adapter v{adapter.version}{_whose(run, reference)}",

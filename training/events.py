@@ -101,6 +101,58 @@ class TrainingRestored(_OfRun):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonStarted(_OfRun):
+    kind: ClassVar[str] = "comparison.started"
+    checkpoints: int
+    pictures: int
+
+    def summary(self) -> str:
+        return f"began to compare {self.checkpoints} checkpoints of {self.name}: {self.pictures} pictures"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonFinished(_OfRun):
+    kind: ClassVar[str] = "comparison.finished"
+    proposed: int | None
+    """Step; None where nothing could be proposed."""
+
+    def summary(self) -> str:
+        found = "proposes none" if self.proposed is None else f"proposes step {self.proposed:,}"
+        return f"compared the checkpoints of {self.name} and {found}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonStopped(_OfRun):
+    kind: ClassVar[str] = "comparison.stopped"
+    state: str
+    """`failed` or `cancelled`."""
+
+    def summary(self) -> str:
+        how = "could not compare" if self.state == "failed" else "stopped comparing"
+        return f"{how} the checkpoints of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointChosen(_OfRun):
+    kind: ClassVar[str] = "checkpoint.chosen"
+    step: int
+    version: int
+
+    def summary(self) -> str:
+        return f"chose step {self.step:,} of a training of {self.name}, which is adapter v{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointsErased(_OfRun):
+    kind: ClassVar[str] = "checkpoint.erased"
+    count: int
+
+    def summary(self) -> str:
+        what = "a checkpoint" if self.count == 1 else f"{self.count} checkpoints"
+        return f"erased {what} of a training of {self.name} for good"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _OfAdapter(Happening):
     topic: ClassVar[str] = "Training"
     character_id: UUID

@@ -62,6 +62,7 @@ class RecipeForm(forms.Form):
     dropout = _number("Dropout", "0 to 0.9.")
     caption_dropout = _number("Caption dropout", "Share of pictures shown without words.")
     checkpoint_every = _whole("Checkpoint every", "Steps; a worker that dies loses at most these.")
+    compare_checkpoints = _whole("Checkpoints to compare", "Evenly spaced; the best of them can be chosen later.")
     sample_every = _whole("Samples every", "Steps.")
     seed = _whole("Seed", low=0)
     targets = forms.CharField(
@@ -87,6 +88,7 @@ class RecipeForm(forms.Form):
         "dropout",
         "caption_dropout",
         "checkpoint_every",
+        "compare_checkpoints",
         "sample_every",
         "seed",
     )

@@ -15,12 +15,13 @@ from assets.metadata import GenerationSettings, LoraUse
 from assets.models import Asset
 from characters import scoring
 from characters.jobs import fetch
-from gpu_worker import catalog, contracts
+from gpu_worker import contracts
 from gpu_worker.contracts import Output, RunError, SamplePicture, TrainingPicture, TrainRequest
 from gpu_worker.kinds import JobKind
 from gpu_worker.models import Job, Reading
 from gpu_worker.packs import Pack
 from training import actions
+from training.actions import comparisons
 from training.models import TrainingRun, TrainingSample
 from training.recipes import Recipe
 
@@ -37,9 +38,10 @@ def _run(job: Job) -> TrainingRun:
     return run
 
 
-def _pack(run: TrainingRun) -> Pack:
-    pack = catalog.installed().get(run.pack)
-    if pack is None or pack.version != run.pack_version:
+def pack_of(run: TrainingRun) -> Pack:
+    """The pack that the run was made for. Raises RunError when it is not installed any more."""
+    pack = comparisons.pack_of(run)
+    if pack is None:
         raise RunError(
             f"This training was made for the model pack {run.pack} {run.pack_version}, which is no longer installed. "
             "Start a new training."
@@ -50,7 +52,7 @@ def _pack(run: TrainingRun) -> Pack:
 # ------------------------------------------------------------------------------------------------------- preparing
 def _prepare(job: Job, workdir: Path) -> TrainRequest:
     run = _run(job)
-    pack = _pack(run)
+    pack = pack_of(run)
     recipe = Recipe.from_json(run.recipe)
     return TrainRequest(
         pack=str(pack.directory),
@@ -69,6 +71,7 @@ def _prepare(job: Job, workdir: Path) -> TrainRequest:
         caption_dropout=recipe.caption_dropout,
         checkpoint_every=recipe.checkpoint_every,
         keep_checkpoints=recipe.keep_checkpoints,
+        hand_out_at=recipe.steps_to_compare[:-1],
         sample_every=recipe.sample_every,
         samples=tuple(SamplePicture(prompt=s["prompt"], seed=s["seed"]) for s in run.samples_wanted),
         seed=recipe.seed,
@@ -124,18 +127,19 @@ def _stage(job: Job, output: Output, path: Path | None) -> Staged:
     if path is None:
         raise RunError(f"The training answered with a {output.kind} that has no file. Try again.")
     run = _run(job)
-    if output.kind == "adapter":
+    if output.kind in ("adapter", "checkpoint"):
         return Staged(prepared=_prepare_adapter(run, output, path), path=path)
     return Staged(prepared=_prepare_sample(run, output, path), path=path)
 
 
 def _prepare_adapter(run: TrainingRun, output: Output, path: Path) -> assets.Prepared:
     character = run.character
+    step = f" step {output.data['steps']}" if output.kind == "checkpoint" else ""
     try:
         prepared = assets.prepare_file(
             project=character.project,
             file=path,
-            name=f"{character.name}.safetensors",
+            name=f"{character.name}{step}.safetensors",
             folder=character_folder(character.name, "adapters"),
             kind=Asset.ADAPTER,
             extension="safetensors",
@@ -178,12 +182,15 @@ def _prepare_sample(run: TrainingRun, output: Output, path: Path) -> assets.Prep
 
 def _accept(job: Job, output: Output, staged: Any) -> None:
     run = _run(job)
-    pack = _pack(run)
-    if output.kind == "adapter":
-        rank = int(output.data.get("rank", run.recipe["rank"]))
-        actions.accept_adapter(run=run, prepared=staged.prepared, again=staged.path, pack=pack, rank=rank)
-    else:
+    pack = pack_of(run)
+    if output.kind == "sample":
         _accept_sample(run, output, staged, pack)
+        return
+    told = {"step": int(output.data["steps"]), "rank": int(output.data.get("rank", run.recipe["rank"]))}
+    if output.kind == "adapter":
+        actions.accept_adapter(run=run, prepared=staged.prepared, again=staged.path, pack=pack, **told)
+    else:
+        actions.accept_checkpoint(run=run, prepared=staged.prepared, again=staged.path, **told)
 
 
 def _accept_sample(run: TrainingRun, output: Output, staged: Staged, pack: Pack) -> None:

@@ -16,6 +16,8 @@ from collaboration.models import Project
 if TYPE_CHECKING:
     from collaboration.models import User
 
+USER = settings.AUTH_USER_MODEL
+
 
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def visible_to(self, user: User) -> TrainingRunQuerySet:
@@ -53,9 +55,9 @@ class TrainingRun(models.Model):
     adapter = models.OneToOneField(
         "gpu_worker.Adapter", null=True, on_delete=models.SET_NULL, related_name="training_run"
     )
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
-    cancelled_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    cancelled_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
     trashed_at = models.DateTimeField(null=True)
 
     objects = TrainingRunQuerySet.as_manager()
@@ -90,6 +92,95 @@ class TrainingSample(models.Model):
     class Meta:
         ordering = ["step", "place"]
         constraints = [models.UniqueConstraint(fields=["run", "step", "place"], name="one_sample_per_step_and_place")]
+
+    def __str__(self) -> str:
+        return f"Step {self.step}, {self.place}"
+
+
+class TrainingCheckpoint(models.Model):
+    """The LoRA as it was after some step, kept to be compared and chosen from: a small file, without optimizer state.
+
+    What a run goes on from after an interruption is another thing, and is kept with its job (`gpu_worker.checkpoints`).
+    """
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="checkpoints")
+    step = models.PositiveIntegerField()
+    file = models.ForeignKey("assets.Asset", null=True, on_delete=models.SET_NULL, related_name="+")
+    sha256 = models.CharField(max_length=64)
+    rank = models.PositiveIntegerField()
+    adapter = models.OneToOneField(
+        "gpu_worker.Adapter", null=True, on_delete=models.SET_NULL, related_name="checkpoint"
+    )
+    """The version it became; both have the same file."""
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["step"]
+        constraints = [models.UniqueConstraint(fields=["run", "step"], name="one_checkpoint_per_step")]
+
+    def __str__(self) -> str:
+        return f"Step {self.step}"
+
+    @property
+    def is_there(self) -> bool:
+        """Reads `file`."""
+        return self.file is not None and self.file.erased_at is None
+
+
+class CheckpointComparison(models.Model):
+    """A run's checkpoints on the same prompts and seeds: what was measured, what is proposed, what a person chose."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="comparisons")
+    job = models.OneToOneField("gpu_worker.Job", on_delete=models.CASCADE, related_name="comparison")
+    plan = models.JSONField()
+    """[{prompt, seed, asked}]: the pictures made with each checkpoint; `asked`: attribute -> word."""
+    settings = models.JSONField()
+    """{steps, guidance, negative_prompt, width, height, lora_strength, image_prompt_strength}: the same for all."""
+    steps = models.JSONField()
+    """[{step, sha256}]: the checkpoints compared, in order."""
+    results = models.JSONField(default=list)
+    """[`training.verdicts.Measured`]: of each step, once all is made."""
+    proposed_step = models.PositiveIntegerField(null=True)
+    reason = models.TextField(blank=True)
+    """Why that step, or why none: a sentence."""
+    concerns = models.JSONField(default=list)
+    """What else the figures say, in sentences: over-training."""
+    confirmed_step = models.PositiveIntegerField(null=True)
+    confirmed_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    confirmed_at = models.DateTimeField(null=True)
+    created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.job.title
+
+
+class ComparisonPicture(models.Model):
+    """One picture of a comparison: a checkpoint on one of its prompts."""
+
+    comparison = models.ForeignKey(CheckpointComparison, on_delete=models.CASCADE, related_name="pictures")
+    step = models.PositiveIntegerField()
+    place = models.PositiveSmallIntegerField()
+    """Which of the comparison's prompts, from 0."""
+    asset = models.ForeignKey("assets.Asset", on_delete=models.CASCADE, related_name="comparison_pictures")
+    score = models.FloatField(null=True)
+    """0-100, calibrated on impostor pairs; null when it cannot be measured."""
+    cosine = models.FloatField(null=True)
+    no_score_reason = models.CharField(max_length=200, blank=True)
+    measured_against = models.JSONField(default=dict)
+    seen = models.JSONField(default=dict)
+    """Attribute -> word: what the pack's classifier found of what was asked; empty where it has none."""
+    made_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["step", "place"]
+        constraints = [
+            models.UniqueConstraint(fields=["comparison", "step", "place"], name="one_picture_per_step_and_prompt")
+        ]
 
     def __str__(self) -> str:
         return f"Step {self.step}, {self.place}"

@@ -14,6 +14,8 @@ from characters.models import HIGH, LOW, STANDARD, TIERS
 from gpu_worker.packs import Pack
 
 SEEDS = 2**32
+MOST_COMPARED = 8
+"""LoRA files of one training that are kept at most."""
 SECONDS_PER_PICTURE = 0.09
 """First guess for one picture of 128 x 128 px in one step, before the installation has its own experience."""
 _LAYER = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
@@ -36,11 +38,19 @@ class Recipe:
     caption_dropout: float = 0.05
     checkpoint_every: int = 25
     keep_checkpoints: int = 2
+    compare_checkpoints: int = 4
+    """How many LoRA files are kept to compare and choose from, evenly spaced, the last step's among them."""
     sample_every: int = 50
     seed: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"targets": list(self.targets)}
+
+    @property
+    def steps_to_compare(self) -> tuple[int, ...]:
+        """In order; the last one is that of the finished training."""
+        count = self.compare_checkpoints
+        return tuple(sorted({max(1, round(self.steps * k / count)) for k in range(1, count + 1)}))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], base: Recipe | None = None) -> Recipe:
@@ -110,6 +120,7 @@ NAMES = {
     "caption_dropout": "The caption dropout",
     "checkpoint_every": "The distance between checkpoints",
     "keep_checkpoints": "The number of checkpoints kept",
+    "compare_checkpoints": "The number of checkpoints to compare",
     "sample_every": "The distance between samples",
     "seed": "The seed",
 }
@@ -121,6 +132,7 @@ _WHOLE: dict[str, tuple[int, int]] = {
     "resolution": (32, 2048),
     "checkpoint_every": (1, 500),
     "keep_checkpoints": (1, 20),
+    "compare_checkpoints": (1, MOST_COMPARED),
     "sample_every": (1, 20_000),
     "seed": (0, SEEDS - 1),
 }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from characters import variations
 from characters.models import Character
 from gpu_worker.packs import Pack
-from training.dataset import opening
+from training.dataset import noun_for, opening
 from training.recipes import SEEDS
 
 _OPEN = (
@@ -24,6 +25,39 @@ def samples_wanted(character: Character, trigger: str, seed: int, pack: Pack) ->
     else:
         prompts = [prompt.format(head=head) for prompt in _OPEN]
     return [{"prompt": prompt, "seed": (seed + place) % SEEDS} for place, prompt in enumerate(prompts)]
+
+
+COMPARED = 4
+"""Prompts on which checkpoints are compared: about a minute of the mini pack on a processor for four checkpoints."""
+_OPEN_COMPARED = (
+    "{head}, neutral expression, plain background, facing forward",
+    "{head}, smiling, wearing a red jacket, on a beach, warm light, looking left",
+    "{head}, sad, wearing a black suit, in a city at night, looking right",
+    "{head}, surprised, wearing a green hoodie, in a forest, soft light",
+)
+
+
+def comparison_plan(character: Character, trigger: str, seed: int, pack: Pack) -> list[dict[str, Any]]:
+    """Return one {prompt, seed, asked} for each place: all that can be varied differs between them.
+
+    `asked`: axis -> word, where the pack names the words that it knows; empty otherwise.
+    """
+    head = opening(character, trigger, pack)
+    seeds = [(seed + 1000 + place) % SEEDS for place in range(COMPARED)]  # not those of the samples
+    if not any(pack.slots.get(axis) for axis in variations.AXES):
+        prompts = [prompt.format(head=head) for prompt in _OPEN_COMPARED]
+        return [{"prompt": p, "seed": s, "asked": {}} for p, s in zip(prompts, seeds, strict=True)]
+    plan = []
+    for place, own_seed in enumerate(seeds):
+        axes = {
+            axis: (choices[place * len(choices) // COMPARED],)
+            for axis in variations.AXES
+            if (choices := pack.slots.get(axis))
+        }
+        settings = variations.Settings(axes=axes, base_prompt=head, seed=own_seed)
+        (made,) = variations.plan(settings, base_prompt="", noun=noun_for(character), trigger=trigger, pack=pack)
+        plan.append({"prompt": made["prompt"], "seed": own_seed, "asked": made["axes"]})
+    return plan
 
 
 def _from_slots(head: str, pack: Pack, place: int) -> str:

@@ -303,9 +303,7 @@ class RunError(Exception):
 
 Request = GenerateRequest | SeriesRequest | TrainRequest | LookRequest
 Message = Progress | Output | Checkpoint | Notice | Stopped | Done | Failed
-REQUESTS: dict[str, type[Request]] = {
-    r.kind: r for r in (GenerateRequest, SeriesRequest, TrainRequest, LookRequest)
-}
+REQUESTS: dict[str, type[Request]] = {r.kind: r for r in (GenerateRequest, SeriesRequest, TrainRequest, LookRequest)}
 MESSAGES: dict[str, type[Message]] = {m.type: m for m in (Progress, Output, Checkpoint, Notice, Stopped, Done, Failed)}
 
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from characters.admin import TrashableAdmin, TrashFilter
 from training import actions
-from training.models import TrainingRun
+from training.models import CheckpointComparison, TrainingCheckpoint, TrainingRun
 
 
 @admin.register(TrainingRun)
@@ -22,7 +22,7 @@ class TrainingRunAdmin(TrashableAdmin):
     list_select_related = ("character", "job", "adapter", "created_by")
     search_fields = ("character__name", "id", "job__id")
     date_hierarchy = "created_at"
-    actions = ("cancel", "retry", "trash", "take_back")
+    actions = ("cancel", "retry", "compare", "erase_checkpoints", "trash", "take_back")
 
     @admin.display(ordering="job__state")
     def state(self, run: TrainingRun) -> str:
@@ -35,6 +35,14 @@ class TrainingRunAdmin(TrashableAdmin):
     @admin.action(description="Try again", permissions=["trash"])
     def retry(self, request: HttpRequest, queryset: QuerySet[TrainingRun]) -> None:
         self._each(request, queryset, actions.retry_training)
+
+    @admin.action(description="Compare checkpoints", permissions=["trash"])
+    def compare(self, request: HttpRequest, queryset: QuerySet[TrainingRun]) -> None:
+        self._each(request, queryset, actions.start_comparison)
+
+    @admin.action(description="Erase checkpoints that are no adapter", permissions=["trash"])
+    def erase_checkpoints(self, request: HttpRequest, queryset: QuerySet[TrainingRun]) -> None:
+        self._each(request, queryset, actions.erase_checkpoints)
 
     @admin.action(description="Move to the trash", permissions=["trash"])
     def trash(self, request: HttpRequest, queryset: QuerySet[TrainingRun]) -> None:
@@ -50,3 +58,49 @@ class TrainingRunAdmin(TrashableAdmin):
                 do(run=run, actor=request.user)
             except ValidationError as error:
                 messages.warning(request, f"{run}: {' '.join(error.messages)}")
+
+
+@admin.register(TrainingCheckpoint)
+class TrainingCheckpointAdmin(TrashableAdmin):
+    list_display = ("run", "step", "file", "adapter", "made_at")
+    list_select_related = ("run__job", "file", "adapter")
+    search_fields = ("run__character__name", "run__id", "sha256")
+    date_hierarchy = "made_at"
+    actions = ("use",)
+
+    @admin.action(description="Use as the active adapter", permissions=["trash"])
+    def use(self, request: HttpRequest, queryset: QuerySet[TrainingCheckpoint]) -> None:
+        for checkpoint in queryset.select_related("run__character__project", "run__job"):
+            try:
+                actions.use_checkpoint(run=checkpoint.run, step=checkpoint.step, actor=request.user)  # type: ignore[arg-type]
+            except ValidationError as error:
+                messages.warning(request, f"{checkpoint.run}, {checkpoint}: {' '.join(error.messages)}")
+
+
+@admin.register(CheckpointComparison)
+class CheckpointComparisonAdmin(TrashableAdmin):
+    list_display = ("run", "job", "state", "proposed_step", "confirmed_step", "created_by", "created_at")
+    list_filter = ("job__state",)
+    list_select_related = ("run__job", "job", "created_by")
+    search_fields = ("run__character__name", "id", "job__id")
+    date_hierarchy = "created_at"
+    actions = ("cancel", "retry")
+
+    @admin.display(ordering="job__state")
+    def state(self, comparison: CheckpointComparison) -> str:
+        return comparison.job.get_state_display()
+
+    @admin.action(description="Cancel", permissions=["trash"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[CheckpointComparison]) -> None:
+        self._each(request, queryset, actions.cancel_comparison)
+
+    @admin.action(description="Try again", permissions=["trash"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[CheckpointComparison]) -> None:
+        self._each(request, queryset, actions.retry_comparison)
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[Any], do: Callable[..., Any]) -> None:
+        for comparison in queryset.select_related("run__character__project", "run__job", "job"):
+            try:
+                do(comparison=comparison, actor=request.user)
+            except ValidationError as error:
+                messages.warning(request, f"{comparison}: {' '.join(error.messages)}")

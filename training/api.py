@@ -26,9 +26,9 @@ from gpu_worker import catalog
 from gpu_worker.api import JobOut, Places, job_out, places_for
 from gpu_worker.models import Adapter
 from gpu_worker.permissions import access_job
-from training import actions, recipes
-from training.models import TrainingRun, TrainingSample
-from training.permissions import access_adapter, access_run
+from training import actions, queries, recipes
+from training.models import CheckpointComparison, ComparisonPicture, TrainingRun, TrainingSample
+from training.permissions import access_adapter, access_comparison, access_run
 from training.recipes import Recipe
 
 router = Router(tags=["Training"])
@@ -65,6 +65,13 @@ class TrainingIn(Body):
     priority: int = Field(1, description="0 low to 3 urgent; above 1 needs the verb `urgent`.", examples=[1])
 
 
+class CameOf(Answer):
+    """The checkpoint that an adapter is."""
+
+    training_run: UUID
+    step: int = Field(examples=[75])
+
+
 class AdapterOut(Answer):
     id: UUID
     character: UUID
@@ -77,6 +84,7 @@ class AdapterOut(Answer):
     pack_version: str
     architecture: str = Field(examples=["stable-diffusion-v1"])
     licence: dict[str, Any] = Field(description="The terms it inherits from the model it was trained on.")
+    came_of: CameOf | None = Field(description="The training and its step; null for one that was not trained here.")
     sha256: str = Field(description="Hex digest of the file.")
     bytes: int | None
     file: str = Field(description="Address of the file (safetensors).")
@@ -116,6 +124,62 @@ class TrainingOut(Answer):
 
 class TrainingPage(Page):
     items: list[TrainingOut]
+
+
+class CheckpointOut(Answer):
+    step: int = Field(examples=[75])
+    sha256: str = Field(description="Hex digest of its file.")
+    bytes: int | None = Field(description="Null once it is erased.")
+    is_there: bool = Field(description="False once it is erased.")
+    adapter: UUID | None = Field(description="The version that it became.")
+
+
+class MeasuredOut(Answer):
+    step: int = Field(examples=[75])
+    pictures: int = Field(examples=[4])
+    scored: int = Field(description="Pictures in which identity could be measured.", examples=[4])
+    identity: float | None = Field(description="0-100: the mean of those.", examples=[82.4])
+    adherence: float | None = Field(description="0-1: what was asked and a classifier found; null: none looks.")
+    diversity: float | None = Field(description="Mean distance between two of the pictures.", examples=[0.31])
+    distance: str = Field(description="`figure`: 1 - cosine, 0-2; `hash`: share of differing bits, 0-1.")
+
+
+class ComparisonPictureOut(Answer):
+    step: int = Field(examples=[75])
+    place: int = Field(description="Which of the comparison's prompts, from 0.")
+    prompt: str
+    seed: int
+    asked: dict[str, str] = Field(description="Attribute -> word of the prompt.", examples=[{"expression": "happy"}])
+    seen: dict[str, str] = Field(description="Attribute -> word that the classifier finds; empty without one.")
+    score: float | None = Field(description="0-100; null when identity could not be measured.")
+    cosine: float | None
+    no_score_reason: str
+    held_out: bool = Field(description="Whether it was measured against references kept from the training.")
+    picture: PictureOut
+
+
+class ComparisonOut(Answer):
+    id: UUID
+    training_run: UUID
+    job: JobOut
+    steps: list[int] = Field(examples=[[25, 50, 75, 100]])
+    proposed_step: int | None = Field(description="Null until it is done, and where nothing can be proposed.")
+    reason: str = Field(description="Why that step, or why none.")
+    concerns: list[str] = Field(description="Signs of over-training, and limits of the measurement.")
+    measured: list[MeasuredOut] = Field(description="Once it is done.")
+    confirmed_step: int | None = Field(description="The step that a person made the active adapter.")
+    confirmed_by: PersonOut | None
+    confirmed_at: datetime | None
+    created_by: PersonOut | None
+    created_at: datetime
+
+
+class ComparisonPage(Page):
+    items: list[ComparisonOut]
+
+
+class ComparisonDetailOut(ComparisonOut):
+    pictures: list[ComparisonPictureOut]
 
 
 class TrainingDetailOut(TrainingOut):
@@ -188,7 +252,8 @@ def runs(request: ApiRequest, character_id: UUID, cursor: Cursor = "", limit: Li
 def start(request: ApiRequest, character_id: UUID, payload: TrainingIn) -> Status:
     """The answer carries the job, its place in the queue and how long it will take.
 
-    When it is done, the adapter becomes the character's active one by itself.
+    When it is done, the adapter becomes the character's active one by itself. On a GPU its checkpoints are then
+    compared: see `comparisons`.
     """
     character = in_use(request.auth, character_id, Verb.TRAIN)
     if payload.priority > 1:
@@ -254,6 +319,134 @@ def retry(request: ApiRequest, run_id: UUID) -> TrainingDetailOut:
     return _detail(run_id)
 
 
+# ----------------------------------------------------------------------------------------------------- checkpoints
+@router.get(
+    "/training-runs/{uuid:run_id}/checkpoints", response=list[CheckpointOut], summary="List a training's checkpoints"
+)
+def checkpoints(request: ApiRequest, run_id: UUID) -> list[CheckpointOut]:
+    """The LoRA as it was at some steps, in their order."""
+    return [
+        CheckpointOut(
+            step=c.step,
+            sha256=c.sha256,
+            bytes=c.file.bytes if c.file and c.is_there else None,
+            is_there=c.is_there,
+            adapter=c.adapter_id,
+        )
+        for c in queries.checkpoints_of(access_run(request.auth, run_id))
+    ]
+
+
+@router.post("/training-runs/{uuid:run_id}/checkpoints/{int:step}/use", response=AdapterOut, summary="Use a checkpoint")
+def use_checkpoint(request: ApiRequest, run_id: UUID, step: int) -> AdapterOut:
+    """It becomes the character's active adapter, as a new version unless it is one already; the others stay."""
+    run = access_run(request.auth, run_id, verb=Verb.TRAIN)
+    in_use(request.auth, run.character_id, Verb.TRAIN)
+    adapter = actions.use_checkpoint(run=run, step=step, actor=request.auth)
+    return _adapter_out(access_adapter(request.auth, adapter.pk))
+
+
+@router.post(
+    "/training-runs/{uuid:run_id}/checkpoints/erase",
+    response=list[CheckpointOut],
+    summary="Erase a training's checkpoints",
+)
+def erase_checkpoints(request: ApiRequest, run_id: UUID) -> list[CheckpointOut]:
+    """For good; those that became an adapter stay."""
+    actions.erase_checkpoints(run=access_run(request.auth, run_id, verb=Verb.DELETE), actor=request.auth)
+    return checkpoints(request, run_id)
+
+
+@router.get(
+    "/training-runs/{uuid:run_id}/comparisons", response=ComparisonPage, summary="List comparisons of checkpoints"
+)
+def comparisons(request: ApiRequest, run_id: UUID, cursor: Cursor = "", limit: Limit = 50) -> ComparisonPage:
+    """The newest first."""
+    rows = _comparisons().filter(run=access_run(request.auth, run_id))
+    found, following = page(rows, order=["-created_at", "-id"], cursor=cursor, limit=limit)
+    places = places_for([comparison.job for comparison in found])
+    return ComparisonPage(items=[ComparisonOut(**_told(c, places)) for c in found], next=following)
+
+
+@router.post(
+    "/training-runs/{uuid:run_id}/comparisons",
+    response={201: ComparisonDetailOut},
+    summary="Compare a training's checkpoints",
+)
+def compare(request: ApiRequest, run_id: UUID) -> Status:
+    """The same pictures are made with each of them; identity, adherence and diversity say which one is best."""
+    run = access_run(request.auth, run_id, verb=Verb.TRAIN)
+    in_use(request.auth, run.character_id, Verb.TRAIN)
+    return Status(201, _comparison_out(actions.start_comparison(run=run, actor=request.auth).pk))
+
+
+@router.get("/comparisons/{uuid:comparison_id}", response=ComparisonDetailOut, summary="Show a comparison")
+def comparison(request: ApiRequest, comparison_id: UUID) -> ComparisonDetailOut:
+    """With its pictures. Ask about once a second while it runs."""
+    return _comparison_out(access_comparison(request.auth, comparison_id).pk)
+
+
+@router.post("/comparisons/{uuid:comparison_id}/cancel", response=ComparisonDetailOut, summary="Cancel a comparison")
+def cancel_comparison(request: ApiRequest, comparison_id: UUID) -> ComparisonDetailOut:
+    """The pictures that were made stay."""
+    found = access_comparison(request.auth, comparison_id, verb=Verb.TRAIN)
+    actions.cancel_comparison(comparison=found, actor=request.auth)
+    return _comparison_out(comparison_id)
+
+
+@router.post("/comparisons/{uuid:comparison_id}/retry", response=ComparisonDetailOut, summary="Retry a comparison")
+def retry_comparison(request: ApiRequest, comparison_id: UUID) -> ComparisonDetailOut:
+    """What is missing of one that failed or was cancelled is made."""
+    found = access_comparison(request.auth, comparison_id, verb=Verb.TRAIN)
+    actions.retry_comparison(comparison=found, actor=request.auth)
+    return _comparison_out(comparison_id)
+
+
+def _comparisons() -> Any:
+    return CheckpointComparison.objects.select_related("job__created_by", "created_by", "confirmed_by")
+
+
+def _told(comparison: CheckpointComparison, places: Places) -> dict[str, Any]:
+    return {
+        "id": comparison.pk,
+        "training_run": comparison.run_id,
+        "job": job_out(comparison.job, places),
+        "steps": [entry["step"] for entry in comparison.steps],
+        "proposed_step": comparison.proposed_step,
+        "reason": comparison.reason,
+        "concerns": comparison.concerns,
+        "measured": [MeasuredOut(**measured) for measured in comparison.results],
+        "confirmed_step": comparison.confirmed_step,
+        "confirmed_by": person(comparison.confirmed_by),
+        "confirmed_at": comparison.confirmed_at,
+        "created_by": person(comparison.created_by),
+        "created_at": comparison.created_at,
+    }
+
+
+def _comparison_out(comparison_id: UUID) -> ComparisonDetailOut:
+    found = _comparisons().get(pk=comparison_id)
+    pictures = [_compared(picture, found.plan[picture.place]) for picture in queries.pictures_of(found)]
+    return ComparisonDetailOut(**_told(found, places_for([found.job])), pictures=pictures)
+
+
+def _compared(row: ComparisonPicture, entry: dict[str, Any]) -> ComparisonPictureOut:
+    asset = row.asset
+    return ComparisonPictureOut(
+        step=row.step,
+        place=row.place,
+        prompt=entry["prompt"],
+        seed=entry["seed"],
+        asked=entry["asked"],
+        seen=row.seen,
+        score=row.score,
+        cosine=row.cosine,
+        no_score_reason=row.no_score_reason,
+        held_out=bool(row.measured_against.get("held_out")),
+        picture=PictureOut(asset=asset.pk, file=address_of(asset.pk), width=asset.width, height=asset.height),
+    )
+
+
 @router.post("/jobs/{uuid:job_id}/cancel", response=JobOut, tags=["Jobs"], summary="Cancel a job")
 def cancel_job(request: ApiRequest, job_id: UUID) -> JobOut:
     """A running job stops at its next step. What waits for it is cancelled too; one that has ended stays as it is."""
@@ -272,7 +465,8 @@ def cancel_job(request: ApiRequest, job_id: UUID) -> JobOut:
 
 # -------------------------------------------------------------------------------------------------------- adapters
 def _adapter_out(adapter: Adapter) -> AdapterOut:
-    """Reads `file` and `created_by`."""
+    """Reads `file`, `created_by` and `checkpoint`."""
+    checkpoint = getattr(adapter, "checkpoint", None)
     return AdapterOut(
         id=adapter.pk,
         character=UUID(adapter.subject_id),
@@ -285,6 +479,7 @@ def _adapter_out(adapter: Adapter) -> AdapterOut:
         pack_version=adapter.pack_version,
         architecture=adapter.architecture,
         licence=adapter.licence,
+        came_of=CameOf(training_run=checkpoint.run_id, step=checkpoint.step) if checkpoint else None,
         sha256=adapter.sha256,
         bytes=adapter.file.bytes if adapter.file else None,
         file=f"/api/v1/adapters/{adapter.pk}/file",
@@ -297,7 +492,7 @@ def _adapter_out(adapter: Adapter) -> AdapterOut:
 def adapters(request: ApiRequest, character_id: UUID, cursor: Cursor = "", limit: Limit = 50) -> AdapterPage:
     """The newest version first; without those that were erased."""
     character = access_character(request.auth, character_id)
-    rows = Adapter.objects.of("character", character.pk).select_related("file", "created_by")
+    rows = Adapter.objects.of("character", character.pk).select_related("file", "created_by", "checkpoint")
     found, following = page(rows, order=["-version"], cursor=cursor, limit=limit)
     return AdapterPage(items=[_adapter_out(a) for a in found], next=following)
 

@@ -40,8 +40,7 @@ def _prepare(job: Job, workdir: Path) -> SeriesRequest:
     comparison = _comparison(job)
     run, wanted = comparison.run, comparison.settings
     pack = pack_of(run)
-    if derivations.has_erased_picture(run):
-        raise RunError("References of this training were erased, so its checkpoints are not used for new pictures.")
+    _refuse_erased(comparison)
     identity = _identity(comparison, job, pack)
     made = set(job.outputs.values_list("index", flat=True))
     everything = len(comparison.steps) * len(comparison.plan)
@@ -59,7 +58,9 @@ def _prepare(job: Job, workdir: Path) -> SeriesRequest:
             continue
         checkpoint = kept.get(entry["step"])
         if checkpoint is None or checkpoint.file is None or not checkpoint.is_there:
-            raise RunError(f"The checkpoint of step {entry['step']:,} has been erased. Compare those that are left anew.")
+            raise RunError(
+                f"The checkpoint of step {entry['step']:,} has been erased. Compare those that are left anew."
+            )
         parts.append(
             GenerateRequest(
                 pack=str(pack.directory),
@@ -78,6 +79,11 @@ def _prepare(job: Job, workdir: Path) -> SeriesRequest:
             )
         )
     return SeriesRequest(pack=str(pack.directory), parts=tuple(parts), attributes=True)
+
+
+def _refuse_erased(comparison: CheckpointComparison) -> None:
+    if derivations.has_erased_picture(comparison.run):
+        raise RunError("References of this training were erased, so its checkpoints are not used for new pictures.")
 
 
 def _identity(comparison: CheckpointComparison, job: Job, pack: Pack) -> IdentityUse | None:
@@ -180,6 +186,7 @@ def _stage(job: Job, output: Output, path: Path | None) -> assets.Prepared:
 def _accept(job: Job, output: Output, staged: Any) -> None:
     comparison = _comparison(job)
     run, place = comparison.run, _place(comparison, output)
+    _refuse_erased(comparison)
     pack = pack_of(run)
     asset = assets.record(staged, actor=comparison.created_by)
     looked = output.data.get("look")

@@ -9,7 +9,7 @@ from django.http import Http404
 from collaboration.models import User
 from collaboration.permissions import Verb, require
 from gpu_worker.models import Adapter
-from training.models import TrainingRun
+from training.models import CheckpointComparison, TrainingRun
 
 
 def access_run(user: User, run_id: UUID, *, verb: Verb = Verb.SEE) -> TrainingRun:
@@ -24,9 +24,19 @@ def access_run(user: User, run_id: UUID, *, verb: Verb = Verb.SEE) -> TrainingRu
     return run
 
 
+def access_comparison(user: User, comparison_id: UUID, *, verb: Verb = Verb.SEE) -> CheckpointComparison:
+    """Return the comparison with its job and run. Raises as `access_run`."""
+    rows = CheckpointComparison.objects.select_related("job", "run__character__project__studio", "run__job")
+    comparison = rows.filter(pk=comparison_id).first()
+    if comparison is None:
+        raise Http404
+    require(user, verb, comparison.run.character.project)
+    return comparison
+
+
 def access_adapter(user: User, adapter_id: UUID, *, verb: Verb = Verb.SEE) -> Adapter:
     """Return a character's adapter that was not erased. Raises as `access_run`."""
-    rows = Adapter.objects.select_related("project__studio", "file")
+    rows = Adapter.objects.select_related("project__studio", "file", "checkpoint")
     adapter = rows.filter(pk=adapter_id, subject_kind="character", erased_at=None).first()
     if adapter is None:
         raise Http404

@@ -15,7 +15,7 @@ from characters.models import Character, Reference
 from collaboration.models import Project
 from gpu_worker import queries as work
 from gpu_worker.models import Adapter, Job
-from training.models import TrainingRun, TrainingSample
+from training.models import CheckpointComparison, ComparisonPicture, TrainingCheckpoint, TrainingRun, TrainingSample
 
 RUNS_PER_PAGE = 20
 
@@ -156,6 +156,22 @@ def references_of(run: TrainingRun) -> list[Trained]:
     return [Trained(r if r and r.asset.erased_at is None else None, caption) for r, caption in found]
 
 
+# -------------------------------------------------------------------------------------------------- its checkpoints
+def checkpoints_of(run: TrainingRun) -> list[TrainingCheckpoint]:
+    """In order of their steps, those that were erased too."""
+    return list(run.checkpoints.select_related("file", "adapter"))
+
+
+def latest_comparison(run: TrainingRun) -> CheckpointComparison | None:
+    rows = run.comparisons.select_related("job", "created_by", "confirmed_by", "run__character__project", "run__job")
+    return rows.first()
+
+
+def pictures_of(comparison: CheckpointComparison) -> list[ComparisonPicture]:
+    """By step, then by prompt."""
+    return list(comparison.pictures.select_related("asset"))
+
+
 # ----------------------------------------------------------------------------------------------------- one character
 def runs_of(character: Character, *, limit: int = 10) -> list[TrainingRun]:
     rows = character.training_runs.present().select_related("job", "adapter", "created_by")
@@ -164,4 +180,5 @@ def runs_of(character: Character, *, limit: int = 10) -> list[TrainingRun]:
 
 def adapters_of(character: Character) -> list[Adapter]:
     """Those that were not erased, the newest first."""
-    return list(Adapter.objects.of("character", character.pk).select_related("project", "file", "created_by"))
+    rows = Adapter.objects.of("character", character.pk).select_related("project", "file", "created_by")
+    return list(rows.select_related("checkpoint__run"))

@@ -7,7 +7,8 @@ from typing import Any
 from characters import variations
 from characters.models import Character
 from gpu_worker.packs import Pack
-from training.dataset import noun_for, opening
+from gpu_worker.prompts import phrases
+from training.dataset import opening
 from training.recipes import SEEDS
 
 _OPEN = (
@@ -25,6 +26,21 @@ def samples_wanted(character: Character, trigger: str, seed: int, pack: Pack) ->
     else:
         prompts = [prompt.format(head=head) for prompt in _OPEN]
     return [{"prompt": prompt, "seed": (seed + place) % SEEDS} for place, prompt in enumerate(prompts)]
+
+
+def _from_slots(head: str, pack: Pack, place: int) -> str:
+    # Spread over the choices, so that the prompts have nothing in common but the character.
+    chosen = {
+        slot: choices[place * max(1, len(choices) // 3) % len(choices)]
+        for slot, choices in pack.slots.items()
+        if choices
+    }
+    said = [chosen.get("expression", "")]
+    if "outfit" in chosen:
+        said.append(" ".join(w for w in ("wearing a", chosen.get("colour", ""), chosen["outfit"]) if w))
+    if "background" in chosen:
+        said.append(f"{chosen['background']} background")
+    return ", ".join(part for part in [head, *said] if part)
 
 
 COMPARED = 4
@@ -45,31 +61,14 @@ def comparison_plan(character: Character, trigger: str, seed: int, pack: Pack) -
     head = opening(character, trigger, pack)
     seeds = [(seed + 1000 + place) % SEEDS for place in range(COMPARED)]  # not those of the samples
     if not any(pack.slots.get(axis) for axis in variations.AXES):
-        prompts = [prompt.format(head=head) for prompt in _OPEN_COMPARED]
-        return [{"prompt": p, "seed": s, "asked": {}} for p, s in zip(prompts, seeds, strict=True)]
+        said = [prompt.format(head=head) for prompt in _OPEN_COMPARED]
+        return [{"prompt": prompt, "seed": s, "asked": {}} for prompt, s in zip(said, seeds, strict=True)]
     plan = []
     for place, own_seed in enumerate(seeds):
-        axes = {
-            axis: (choices[place * len(choices) // COMPARED],)
+        asked = {
+            axis: choices[place * len(choices) // COMPARED]
             for axis in variations.AXES
             if (choices := pack.slots.get(axis))
         }
-        settings = variations.Settings(axes=axes, base_prompt=head, seed=own_seed)
-        (made,) = variations.plan(settings, base_prompt="", noun=noun_for(character), trigger=trigger, pack=pack)
-        plan.append({"prompt": made["prompt"], "seed": own_seed, "asked": made["axes"]})
+        plan.append({"prompt": ", ".join([head, *phrases(asked, pack)]), "seed": own_seed, "asked": asked})
     return plan
-
-
-def _from_slots(head: str, pack: Pack, place: int) -> str:
-    # Spread over the choices, so that the prompts have nothing in common but the character.
-    chosen = {
-        slot: choices[place * max(1, len(choices) // 3) % len(choices)]
-        for slot, choices in pack.slots.items()
-        if choices
-    }
-    said = [chosen.get("expression", "")]
-    if "outfit" in chosen:
-        said.append(" ".join(w for w in ("wearing a", chosen.get("colour", ""), chosen["outfit"]) if w))
-    if "background" in chosen:
-        said.append(f"{chosen['background']} background")
-    return ", ".join(part for part in [head, *said] if part)

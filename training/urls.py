@@ -22,6 +22,11 @@ urlpatterns = [
     path(_run + "retry/", views.retry, name="retry"),
     path(_run + "trash/", views.trash, name="trash"),
     path(_run + "restore/", views.restore, name="restore"),
+    path(_run + "compare/", views.compare, name="compare"),
+    path(_run + "compare/cancel/", views.compare_cancel, name="compare_cancel"),
+    path(_run + "compare/retry/", views.compare_retry, name="compare_retry"),
+    path(_run + "checkpoints/erase/", views.checkpoints_erase, name="checkpoints_erase"),
+    path(_run + "checkpoints/<int:step>/use/", views.checkpoint_use, name="checkpoint_use"),
     # /projects/<slug>/characters/<uuid>/train/
     path(_character + "train/", views.new, name="new"),
     path(_character + "train/progress/", views.tab, name="tab"),

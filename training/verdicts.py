@@ -109,7 +109,12 @@ def _distance(pictures: Sequence[Picture]) -> tuple[str, Callable[[Picture, Pict
 
 
 def _adherence(pictures: Sequence[Picture]) -> float | None:
-    told = [picture.seen[name] == word for picture in pictures for name, word in picture.asked.items() if name in picture.seen]
+    told = [
+        picture.seen[name] == word
+        for picture in pictures
+        for name, word in picture.asked.items()
+        if name in picture.seen
+    ]
     return _mean([float(is_so) for is_so in told], 4)
 
 
@@ -141,8 +146,8 @@ def propose(measured: Sequence[Measured], *, is_held_out: bool) -> Verdict:
 
 
 _NOT_HELD_OUT = (
-    "This character has no held-out references, so identity was measured against pictures that the adapter learnt from. "
-    "That favours later steps: look closely at the pictures."
+    "There are no references that were held out from the training, so identity was measured against pictures that the "
+    "adapter learnt from. That favours later steps: look closely at the pictures."
 )
 
 
@@ -150,18 +155,20 @@ def _identity(measured: Measured) -> float:
     return measured.identity if measured.identity is not None else 0.0
 
 
-def _most(measured: Sequence[Measured], name: str) -> float | None:
-    return max((value for m in measured if (value := getattr(m, name)) is not None), default=None)
+def _highest(measured: Sequence[Measured], name: str) -> tuple[float, int] | None:
+    """Of a figure: its highest value and the first step that reaches it; None where no step has it."""
+    found = [(value, m.step) for m in measured if (value := getattr(m, name)) is not None]
+    return max(found, key=lambda pair: (pair[0], -pair[1]), default=None)
 
 
 def _bars(one: Measured, measured: Sequence[Measured]) -> list[str]:
     """Why a step is not considered, in words that follow its number."""
     found = []
-    adherence, diversity = _most(measured, "adherence"), _most(measured, "diversity")
-    if one.adherence is not None and adherence is not None and one.adherence < adherence - ADHERENCE_SLACK:
-        found.append(f"follows the prompts less ({one.adherence:.0%} against {adherence:.0%})")
-    if one.diversity is not None and diversity is not None and one.diversity < DIVERSITY_KEPT * diversity:
-        found.append(f"makes pictures that are more alike ({one.diversity:.2f} against {diversity:.2f})")
+    adherence, diversity = _highest(measured, "adherence"), _highest(measured, "diversity")
+    if adherence and one.adherence is not None and one.adherence < adherence[0] - ADHERENCE_SLACK:
+        found.append(f"follows the prompts less ({one.adherence:.0%} against {adherence[0]:.0%})")
+    if diversity and one.diversity is not None and one.diversity < DIVERSITY_KEPT * diversity[0]:
+        found.append(f"makes pictures that are more alike ({one.diversity:.2f} against {diversity[0]:.2f})")
     return found
 
 
@@ -171,40 +178,36 @@ def _reason(
     nearest = max(judged, key=_identity)
     if _identity(nearest) > _identity(chosen) + TIE:
         why = " and ".join(_bars(nearest, measured))
-        rest = f"the most of those considered; step {nearest.step} reaches {_identity(nearest):.0f}, but {why}"
+        rest = f"the most of those considered; step {nearest.step:,} reaches {_identity(nearest):.0f}, but {why}"
     elif len(considered) == 1:
         rest = "and the only one that keeps to the prompts and stays varied"
     elif later := [m for m in considered if m.step > chosen.step and _identity(m) >= _identity(chosen) - TIE]:
-        rest = f"and what was trained longer, up to step {later[-1].step}, is no nearer to the person"
+        rest = f"and what was trained longer, up to step {later[-1].step:,}, is no nearer to the person"
     else:
         rest = "the most of all"
-    return f"Step {chosen.step} is proposed: its identity is {_identity(chosen):.0f} on average, {rest}."
+    return f"Step {chosen.step:,} is proposed: its identity is {_identity(chosen):.0f} on average, {rest}."
 
 
 def _over_training(measured: Sequence[Measured]) -> list[str]:
     """What falls towards the last step, in sentences."""
     if len(measured) < 2:
         return []
-    *earlier, last = measured
-    found = []
-    best = max((m for m in earlier if m.adherence is not None), key=lambda m: m.adherence or 0, default=None)
-    if best and best.adherence is not None and last.adherence is not None:
-        if last.adherence < best.adherence - ADHERENCE_SLACK:
-            found.append(
-                f"The prompts are followed less towards the end: {best.adherence:.0%} at step {best.step}, "
-                f"{last.adherence:.0%} at step {last.step}. That is a sign of over-training."
-            )
-    best = max((m for m in earlier if m.diversity is not None), key=lambda m: m.diversity or 0, default=None)
-    if best and best.diversity is not None and last.diversity is not None:
-        if last.diversity < DIVERSITY_KEPT * best.diversity:
-            found.append(
-                f"The pictures become more alike towards the end: they differ by {best.diversity:.2f} at step "
-                f"{best.step} and by {last.diversity:.2f} at step {last.step}. That is a sign of over-training."
-            )
-    best = max((m for m in earlier if m.can_be_judged), key=_identity, default=None)
+    last, found = measured[-1], []
+    adherence, diversity = _highest(measured, "adherence"), _highest(measured, "diversity")
+    if adherence and last.adherence is not None and last.adherence < adherence[0] - ADHERENCE_SLACK:
+        found.append(
+            f"The prompts are followed less towards the end: {adherence[0]:.0%} at step {adherence[1]:,}, "
+            f"{last.adherence:.0%} at step {last.step:,}. That is a sign of over-training."
+        )
+    if diversity and last.diversity is not None and last.diversity < DIVERSITY_KEPT * diversity[0]:
+        found.append(
+            f"The pictures become more alike towards the end: they differ by {diversity[0]:.2f} at step "
+            f"{diversity[1]:,} and by {last.diversity:.2f} at step {last.step:,}. That is a sign of over-training."
+        )
+    best = max((m for m in measured if m.can_be_judged), key=_identity, default=None)
     if best and last.can_be_judged and _identity(last) < _identity(best) - FALL:
         found.append(
-            f"Identity falls again after step {best.step}: {_identity(best):.0f} there, {_identity(last):.0f} at step "
-            f"{last.step}. Fewer steps, or a lower learning rate, would do."
+            f"Identity falls again after step {best.step:,}: {_identity(best):.0f} there, {_identity(last):.0f} at "
+            f"step {last.step:,}. Fewer steps, or a lower learning rate, would do."
         )
     return found

@@ -12,15 +12,17 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import HttpResponseClientRefresh
 
 from characters.models import Character
 from characters.permissions import access_character
+from characters.queries import active_adapter
 from collaboration.pages import refused, render_region, undone
 from collaboration.permissions import Verb, access_project
 from collaboration.requests import AuthenticatedRequest
 from gpu_worker.models import Adapter
 from gpu_worker.selection import NoModel
-from training import actions, fragments, ordering
+from training import actions, fragments, ordering, queries
 from training.models import TrainingRun
 from training.permissions import access_adapter, access_run
 
@@ -135,18 +137,97 @@ def restore(request: AuthenticatedRequest, project: str, run_id: UUID) -> HttpRe
     return undone(request, "training:queue", project)
 
 
+# -------------------------------------------------------------------------------------------------------- checkpoints
+@require_POST
+@login_required
+def compare(request: AuthenticatedRequest, project: str, run_id: UUID) -> HttpResponse:
+    return _act(request, project, run_id, "start_comparison")
+
+
+@require_POST
+@login_required
+def compare_cancel(request: AuthenticatedRequest, project: str, run_id: UUID) -> HttpResponse:
+    return _act_on_comparison(request, project, run_id, "cancel_comparison")
+
+
+@require_POST
+@login_required
+def compare_retry(request: AuthenticatedRequest, project: str, run_id: UUID) -> HttpResponse:
+    return _act_on_comparison(request, project, run_id, "retry_comparison")
+
+
+def _act_on_comparison(request: AuthenticatedRequest, project: str, run_id: UUID, name: str) -> HttpResponse:
+    """Do `actions.<name>` with the run's latest comparison, and go back to where the button was."""
+    run = _run(request, project, run_id, Verb.TRAIN)
+    comparison = queries.latest_comparison(run)
+    if comparison is None:
+        raise Http404
+    try:
+        getattr(actions, name)(comparison=comparison, actor=request.user)
+    except ValidationError as error:
+        if request.htmx:
+            return refused(error.messages[0])
+        messages.error(request, error.messages[0])
+    return redirect(_back(request, run.get_absolute_url()))
+
+
+@require_POST
+@login_required
+def checkpoint_use(request: AuthenticatedRequest, project: str, run_id: UUID, step: int) -> HttpResponse:
+    """Make the checkpoint of that step the active adapter; the toast switches back."""
+    run = _run(request, project, run_id, Verb.TRAIN)
+    before = active_adapter(run.character)
+    try:
+        adapter = actions.use_checkpoint(run=run, step=step, actor=request.user)
+    except ValidationError as error:
+        if request.htmx:
+            return refused(error.messages[0])
+        messages.error(request, error.messages[0])
+    else:
+        _say_active(request, adapter, before, f", the checkpoint of step {step:,}")
+    return redirect(_back(request, run.get_absolute_url()))
+
+
+@require_POST
+@login_required
+def checkpoints_erase(request: AuthenticatedRequest, project: str, run_id: UUID) -> HttpResponse:
+    run = _run(request, project, run_id, Verb.DELETE)
+    try:
+        count = actions.erase_checkpoints(run=run, actor=request.user)
+    except ValidationError as error:
+        if request.htmx:
+            return refused(error.messages[0])
+        messages.error(request, error.messages[0])
+    else:
+        what = "One checkpoint has" if count == 1 else f"{count} checkpoints have"
+        messages.success(request, f"{what} been erased. The adapter versions stay.")
+    return redirect(_back(request, run.get_absolute_url()))
+
+
 # ----------------------------------------------------------------------------------------------------------- adapters
 @require_POST
 @login_required
 def adapter_activate(request: AuthenticatedRequest, project: str, adapter_id: UUID) -> HttpResponse:
     adapter = _adapter(request, project, adapter_id, Verb.TRAIN)
+    before = active_adapter(Character(pk=adapter.subject_id))
     try:
         actions.activate_adapter(adapter=adapter, actor=request.user)
     except ValidationError as error:
         messages.error(request, error.messages[0])
     else:
-        messages.success(request, f"Pictures are made with adapter v{adapter.version} from now on.")
+        _say_active(request, adapter, before)
+    if request.htmx and not request.htmx.boosted:  # the undo of a toast, which stands in a page of any kind
+        return HttpResponseClientRefresh()
     return redirect(_back(request, reverse("training:queue", args=[adapter.project.slug])))
+
+
+def _say_active(request: AuthenticatedRequest, adapter: Adapter, before: Adapter | None, also: str = "") -> None:
+    """With the way back to the version that was active before."""
+    undo = ""
+    if before is not None and before.pk != adapter.pk:
+        undo = "undo:" + reverse("training:adapter_activate", args=[adapter.project.slug, before.pk])
+    text = f"Pictures are made with adapter v{adapter.version}{also} from now on."
+    messages.success(request, text, extra_tags=undo)
 
 
 @require_POST

@@ -244,7 +244,9 @@ class Runner:
 
         def read(output: Output, workdir: Path) -> Output:
             found = reader.read([read_picture(workdir / output.path)])[0]
-            return dataclasses.replace(output, data={**output.data, "attributes": {k: list(v) for k, v in found.items()}})
+            return dataclasses.replace(
+                output, data={**output.data, "attributes": {k: list(v) for k, v in found.items()}}
+            )
 
         return read
 

@@ -7,10 +7,10 @@ from training.actions.adapters import (
     accept_checkpoint,
     activate_adapter,
     erase_adapter,
-    erase_checkpoints,
 )
 from training.actions.comparisons import (
     cancel_comparison,
+    erase_checkpoints,
     note_compared,
     note_comparison_stopped,
     retry_comparison,

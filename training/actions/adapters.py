@@ -110,7 +110,13 @@ def choose_checkpoint(*, run: TrainingRun, step: int, pack: Pack, actor: User) -
         adapter = checkpoint.adapter
         if adapter is None:
             adapter = _adapter_of(
-                run, character, file=checkpoint.file, sha256=checkpoint.sha256, rank=checkpoint.rank, pack=pack, actor=actor
+                run,
+                character,
+                file=checkpoint.file,
+                sha256=checkpoint.sha256,
+                rank=checkpoint.rank,
+                pack=pack,
+                actor=actor,
             )
             TrainingCheckpoint.objects.filter(pk=checkpoint.pk).update(adapter=adapter)
         elif adapter.is_active:
@@ -122,9 +128,10 @@ def choose_checkpoint(*, run: TrainingRun, step: int, pack: Pack, actor: User) -
     return adapter
 
 
-def erase_checkpoints(*, run: TrainingRun, actor: User | None) -> int:
+def erase_spare_checkpoints(*, run: TrainingRun, actor: User | None) -> int:
     """Erase the files of the checkpoints that are no adapter, for good. Returns how many there were."""
     with transaction.atomic():
+        recording.lock(run.character)  # or one of them might become an adapter meanwhile
         rows = run.checkpoints.select_related("file").filter(file__erased_at=None).exclude(file=None)
         spare = [c.file for c in rows.exclude(adapter__isnull=False, adapter__erased_at=None) if c.file is not None]
         for file in spare:
@@ -165,7 +172,7 @@ def erase_adapter(*, adapter: Adapter, actor: User) -> Adapter:
             _record(character, events.AdapterErased(**_of(character, adapter)), actor)
             run = derivations.run_of(adapter)
             if run is not None and not derivations.adapters_of([run])[run.pk]:
-                erase_checkpoints(run=run, actor=actor)
+                erase_spare_checkpoints(run=run, actor=actor)
     return adapter
 
 

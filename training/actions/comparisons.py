@@ -70,10 +70,9 @@ def start_comparison(*, run: TrainingRun, actor: User | None) -> CheckpointCompa
     with transaction.atomic():
         run.job = locked_job(run)  # two people who press at once wait for each other here
         character = locked_character(run.character_id)
-        if sentence := why_not_compared(run):
+        sentence, pack = why_not_compared(run), pack_of(run)
+        if sentence or pack is None:
             raise jobs.NotNow(sentence)
-        pack = pack_of(run)
-        assert pack is not None  # else there was a sentence
         steps = [{"step": c.step, "sha256": c.sha256} for c in _there(run)]
         plan = comparison_plan(character, run.trigger, int(run.recipe["seed"]), pack)
         settings = _settings(pack)
@@ -116,7 +115,7 @@ def _settings(pack: Pack) -> dict[str, float | int | str]:
     }
 
 
-# ------------------------------------------------------------------------------------------------- while it is under way
+# ------------------------------------------------------------------------------------------------ while it is under way
 def cancel_comparison(*, comparison: CheckpointComparison, actor: User) -> None:
     """Stop it; the pictures that were made stay. Raises NotNow."""
     with transaction.atomic():
@@ -179,3 +178,15 @@ def use_checkpoint(*, run: TrainingRun, step: int, actor: User) -> Adapter:
             latest.confirmed_step, latest.confirmed_by, latest.confirmed_at = step, actor, timezone.now()
             latest.save(update_fields=["confirmed_step", "confirmed_by", "confirmed_at"])
     return adapter
+
+
+def erase_checkpoints(*, run: TrainingRun, actor: User) -> int:
+    """Erase, for good, the checkpoints that became no adapter; a comparison under way is cancelled. Returns how many.
+
+    Raises NotNow while the training is under way.
+    """
+    with transaction.atomic():
+        if not locked_job(run).has_ended:
+            raise jobs.NotNow("This training is still under way. Cancel it first.")
+        cancel_open(run, actor)
+        return adapters.erase_spare_checkpoints(run=run, actor=actor)

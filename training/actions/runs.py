@@ -19,7 +19,7 @@ from gpu_worker.models import Job
 from gpu_worker.packs import Pack
 from training import dataset, derivations, events, recipes
 from training.actions import comparisons
-from training.actions.adapters import erase_checkpoints
+from training.actions.adapters import erase_spare_checkpoints
 from training.actions.common import locked_character, locked_job, tell
 from training.models import TrainingRun
 from training.recipes import Recipe
@@ -179,7 +179,9 @@ def trash_run(*, run: TrainingRun, actor: User) -> None:
         if not locked_job(run).has_ended:
             raise jobs.NotNow("This training is still under way. Cancel it first.")
         if comparisons.open_comparison(run) is not None:
-            raise jobs.NotNow("The checkpoints of this training are being compared. Wait until that is done, or cancel it.")
+            raise jobs.NotNow(
+                "The checkpoints of this training are being compared. Wait until that is done, or cancel it."
+            )
         if TrainingRun.objects.present().filter(pk=run.pk).update(trashed_at=timezone.now()):
             tell(run, events.TrainingTrashed, actor)
 
@@ -195,15 +197,18 @@ def forget_reference(*, reference: Reference, actor: User) -> None:
     """Before a reference is erased, in that transaction: stop learning from it, and erase what unfinished trainings
     keep of it. Adapters stay; `erase_adapter` is for them. Fills the slot `reference.erased`.
     """
+    ended = []
     for run in derivations.runs_with(reference.asset_id):
-        job = locked_job(run)  # the jobs before the characters, as where a result is accepted
+        job = locked_job(run)  # all jobs before the characters, as where a result is accepted
         run.references = derivations.without_caption(run, reference.asset_id)
         run.save(update_fields=["references"])
         if not job.has_ended:
             job = cancel_training(run=run, actor=actor).job
         comparisons.cancel_open(run, actor)
         if job.has_ended:  # else when its worker has stopped: see `note_stopped`
-            _forget_learnt(run, job, actor)
+            ended.append((run, job))
+    for run, job in sorted(ended, key=lambda pair: pair[0].character_id):  # the characters in one order
+        _forget_learnt(run, job, actor)
 
 
 def _forget_learnt(run: TrainingRun, job: Job, actor: User | None) -> None:
@@ -211,7 +216,7 @@ def _forget_learnt(run: TrainingRun, job: Job, actor: User | None) -> None:
     became no adapter."""
     Job.objects.filter(pk=job.pk).update(checkpoint_step=0)
     transaction.on_commit(lambda: checkpoints.forget(job), robust=True)
-    erase_checkpoints(run=run, actor=actor)
+    erase_spare_checkpoints(run=run, actor=actor)
 
 
 # ------------------------------------------------------------------------------------------------------- how it ends

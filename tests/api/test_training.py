@@ -8,7 +8,7 @@ from collaboration.verbs import Verb
 from gpu_worker import actions as jobs
 from gpu_worker.models import Job
 from tests.api.conftest import fetched, ok, problem
-from training.models import TrainingRun, TrainingSample
+from training.models import CheckpointComparison, ComparisonPicture, TrainingCheckpoint, TrainingRun, TrainingSample
 
 
 @pytest.fixture
@@ -188,3 +188,71 @@ def test_an_active_adapter_makes_the_standard_tier(api, bob, mara, adapters):
     assert (batch["tier"], batch["adapter"]["version"]) == ("standard", 1)
     without = ok(api(bob).post(f"/characters/{mara.pk}/variation-batches", {"lora_strength": 0}), 201)
     assert without["adapter"] is None
+
+
+# ------------------------------------------------------------------------------------------------------ checkpoints
+@pytest.fixture
+def trained(api, bob, path, ready):
+    """A run that has ended with three checkpoints; the files are pictures, since none is read here."""
+    run = TrainingRun.objects.get(pk=ok(api(bob).post(path, {"recipe": {"steps": 60}}), 201)["id"])
+    for step, reference in zip((20, 40, 60), ready, strict=False):
+        TrainingCheckpoint.objects.create(run=run, step=step, rank=8, sha256="b" * 64, file=reference.asset)
+    Job.objects.filter(pk=run.job_id).update(state=Job.DONE)
+    return run
+
+
+def test_checkpoints_are_listed_compared_and_one_is_used(api, bob, vera, mara, trained):
+    asking, run = api(bob), f"/training-runs/{trained.pk}"
+    listed = ok(api(vera).get(f"{run}/checkpoints"))
+    assert [(c["step"], c["is_there"], c["adapter"]) for c in listed] == [(s, True, None) for s in (20, 40, 60)]
+    comparison = ok(asking.post(f"{run}/comparisons"), 201)
+    assert (comparison["steps"], comparison["job"]["total"], comparison["proposed_step"]) == ([20, 40, 60], 12, None)
+    assert comparison["job"]["kind"] == "training.compare"
+    assert "being compared already" in problem(asking.post(f"{run}/comparisons"), 409)["detail"]
+    where = f"/comparisons/{comparison['id']}"
+    assert ok(api(vera).get(where))["pictures"] == []
+    problem(api(vera).post(f"{where}/cancel"), 403)
+    assert ok(asking.post(f"{where}/cancel"))["job"]["state"] == "cancelled"
+    assert ok(asking.post(f"{where}/retry"))["job"]["state"] == "waiting"
+    assert [c["id"] for c in ok(asking.get(f"{run}/comparisons"))["items"]] == [comparison["id"]]
+
+    used = ok(asking.post(f"{run}/checkpoints/40/use"))
+    assert (used["is_active"], used["came_of"]) == (True, {"training_run": str(trained.pk), "step": 40})
+    assert ok(asking.post(f"{run}/checkpoints/40/use"))["id"] == used["id"]
+    assert [a["version"] for a in ok(asking.get(f"/characters/{mara.pk}/adapters"))["items"]] == [1]
+    assert "No checkpoint of step 41" in problem(asking.post(f"{run}/checkpoints/41/use"), 422)["detail"]
+
+
+def test_a_comparison_tells_its_figures_and_pictures(api, vera, bob, trained, ready):
+    made = ok(api(bob).post(f"/training-runs/{trained.pk}/comparisons"), 201)
+    row = CheckpointComparison.objects.get()
+    figures = {"pictures": 1, "scored": 1, "identity": 81.5, "adherence": None, "diversity": None, "distance": ""}
+    row.results, row.proposed_step, row.reason = [figures | {"step": 20}], 20, "Step 20 is proposed."
+    row.save()
+    asset = ready[0].asset
+    ComparisonPicture.objects.create(
+        comparison=row, step=20, place=1, asset=asset, score=81.5, cosine=0.6, measured_against={"held_out": True}
+    )
+    shown = ok(api(vera).get(f"/comparisons/{made['id']}"))
+    assert (shown["proposed_step"], shown["measured"][0]["identity"]) == (20, 81.5)
+    (picture,) = shown["pictures"]
+    assert (picture["step"], picture["place"], picture["held_out"]) == (20, 1, True)
+    assert picture["prompt"] == row.plan[1]["prompt"]
+    assert picture["picture"]["asset"] == str(asset.pk)
+
+
+def test_checkpoints_belong_to_members_and_erasing_to_owners(api, alice, bob, charlie, vera, trained):
+    run = f"/training-runs/{trained.pk}"
+    for method, where in [
+        ("get", f"{run}/checkpoints"),
+        ("get", f"{run}/comparisons"),
+        ("post", f"{run}/comparisons"),
+        ("post", f"{run}/checkpoints/40/use"),
+        ("post", f"{run}/checkpoints/erase"),
+    ]:
+        problem(api(charlie).request(method, where, {} if method == "post" else None), 404)
+        if method == "post":
+            problem(api(vera).post(where), 403)
+    problem(api(bob).post(f"{run}/checkpoints/erase"), 403)
+    assert [c["is_there"] for c in ok(api(alice).post(f"{run}/checkpoints/erase"))] == [False] * 3
+    assert "Fewer than two" in problem(api(bob).post(f"{run}/comparisons"), 409)["detail"]

@@ -188,7 +188,7 @@ def test_what_it_learnt_from_an_erased_picture_becomes_no_adapter(mara: Characte
     run = start(mara, alice)
     characters.erase_reference(reference=learnt_from(run), actor=alice)
     with pytest.raises(RunError, match="erased while it ran"):
-        actions.accept_adapter(run=run, prepared=None, again=None, pack=catalog.default_pack(), rank=4)  # type: ignore[arg-type]
+        actions.accept_adapter(run=run, step=6, prepared=None, again=None, pack=catalog.default_pack(), rank=4)  # type: ignore[arg-type]
     assert not Adapter.objects.exists()
 
 

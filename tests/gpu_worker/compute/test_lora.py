@@ -135,6 +135,26 @@ def test_stopping_and_going_on_changes_nothing(
     assert all(tensor.isfinite().all() for tensor in weights(straight).values())
 
 
+def test_loras_handed_out_on_the_way_are_the_same_in_a_run_that_was_stopped(
+    tiny_pack: Path, request_for: Callable[..., TrainRequest], run: Callable[..., list[Message]], tmp_path: Path
+) -> None:
+    wanted = {"hand_out_at": (2, 5, 8), "checkpoint_every": 100}
+    straight = run(request_for(tiny_pack, checkpoint_dir=str(tmp_path / "a"), **wanted))
+    given = {o.index: load_file(o.path) for o in of(straight, Output, "checkpoint")}
+    assert list(given) == [2999, 5999], "what the last step leaves is the adapter"
+    assert not equal(given[2999], given[5999])
+    assert not equal(given[5999], weights(straight))
+    assert [m.step for m in of(straight, Checkpoint)] == [2, 5, 8], "one can go on from where a file was handed out"
+
+    request = request_for(tiny_pack, checkpoint_dir=str(tmp_path / "b"), **wanted)
+    parts = [run(request, stop_after=2), run(request, stop_after=2), run(request)]
+    again = [{o.index: load_file(o.path) for o in of(part, Output, "checkpoint")} for part in parts]
+    assert [list(found) for found in again] == [[2999], [2999], [5999]], "a file may have been lost with its run"
+    assert equal(again[0][2999], given[2999])
+    assert equal(again[1][2999], given[2999])
+    assert equal(again[2][5999], given[5999])
+
+
 def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
     tiny_pack: Path, request_for: Callable[..., TrainRequest], run: Callable[..., list[Message]], tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -31,6 +32,7 @@ from gpu_worker.contracts import (
     Request,
     RunError,
     SamplePicture,
+    SeriesRequest,
     Stopped,
     TrainingPicture,
     TrainRequest,
@@ -211,6 +213,81 @@ def test_leaving_the_iterator_stops_the_run_and_frees_the_runner(
             break
     messages.close()  # type: ignore[attr-defined]
     assert isinstance(list(runner.run(generate(tiny_pack, 1), tmp_path, should_stop=never))[-1], Done)
+
+
+# ------------------------------------------------------------------------------------------------------- series
+def series(pack: Path, make: SimpleNamespace, folder: Path, **fields: Any) -> SeriesRequest:
+    """The same two pictures with each of two adapters."""
+    parts = []
+    for k in range(2):
+        path = folder / f"lora-{k}.safetensors"
+        adapter = AdapterUse(path=str(path), sha256=make.lora_file(path, pack, seed=k), strength=0.7)
+        pictures = tuple(PictureSpec(index=2 * k + n, prompt="portrait of a happy man", seed=n) for n in range(2))
+        parts.append(dataclasses.replace(generate(pack, adapter=adapter), pictures=pictures))
+    return SeriesRequest(pack=str(pack), parts=tuple(parts), **fields)
+
+
+def test_a_series_is_told_as_one_run(
+    tiny_pack: Path, run: Callable[..., list[Message]], tmp_path: Path, make: SimpleNamespace
+) -> None:
+    request = series(tiny_pack, make, tmp_path)
+    messages = run(request)
+    outputs = of(messages, Output)
+    assert [o.index for o in outputs] == [0, 1, 2, 3]
+    adapters = [part.adapter.sha256 for part in request.parts if part.adapter]
+    assert [o.data["adapter"]["sha256"] for o in outputs] == [a for a in adapters for _ in range(2)]
+    assert len({o.sha256 for o in outputs}) == 4
+    steps = [(p.step, p.total) for p in of(messages, Progress)]
+    assert steps == sorted(steps)
+    assert steps[-1] == (8, 8)
+    assert any(p.note.startswith("Part 2 of 2: ") for p in of(messages, Progress))
+    assert of(messages, Done)[0].values["pictures"] == 4
+    alone = of(run(request.parts[1]), Output)
+    assert [o.sha256 for o in alone] == [o.sha256 for o in outputs][2:]
+
+
+def test_a_series_stops_with_the_part_that_runs(
+    tiny_pack: Path, runner: Runner, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    first = threading.Event()
+    messages: list[Message] = []
+    request = series(tiny_pack, make, tmp_path)
+    for message in runner.run(request, tmp_path / "work", should_stop=first.is_set):
+        messages.append(message)
+        if isinstance(message, Output):
+            first.set()
+    if isinstance(messages[-1], Done):
+        pytest.skip("the series was too quick to be stopped")
+    assert isinstance(messages[-1], Stopped)
+    assert messages[-1].step < 8
+
+
+def test_attributes_are_read_where_a_classifier_is(
+    tiny_pack: Path, run: Callable[..., list[Message]], tmp_path: Path, make: SimpleNamespace
+) -> None:
+    without = of(run(series(tiny_pack, make, tmp_path, attributes=True)), Output)
+    assert not any("attributes" in o.data for o in without)
+    pack = tmp_path / "pack"
+    shutil.copytree(tiny_pack, pack)
+    make.add_whole_picture_models(pack)
+    for output in of(run(series(pack, make, tmp_path, attributes=True)), Output):
+        word, probability = output.data["attributes"]["colour"]
+        assert word in ("red", "green", "blue")
+        assert 1 / 3 <= probability <= 1
+    assert not any("attributes" in o.data for o in of(run(series(pack, make, tmp_path)), Output))
+
+
+def test_a_series_that_cannot_be_made_is_refused(
+    tiny_pack: Path, run: Callable[..., list[Message]], tmp_path: Path, make: SimpleNamespace
+) -> None:
+    request = series(tiny_pack, make, tmp_path)
+    for parts, sentence in [
+        ((), "no pictures to make"),
+        ((request.parts[0], request.parts[0]), "the same index"),
+        ((dataclasses.replace(request.parts[0], pack=str(tmp_path)),), "the same model"),
+    ]:
+        (failed,) = of(run(dataclasses.replace(request, parts=parts)), Failed)
+        assert sentence in failed.sentence
 
 
 # ---------------------------------------------------------------------------------------------------- training

@@ -190,11 +190,13 @@ def _accept(job: Job, output: Output, staged: Any) -> None:
     pack = pack_of(run)
     asset = assets.record(staged, actor=comparison.created_by)
     looked = output.data.get("look")
-    seen = contracts.looked_from_json(looked) if looked else None
     if looked:
         Reading.objects.create(asset=asset, pack=pack.name, pack_version=pack.version, seen=looked)
+    route = scoring.route_of(run.character)
     known = {*(r["id"] for r in run.references), *job.arguments["identity"]["references"]}
-    found = scoring.score(seen, scoring.truth_of(run.character, pack, known=known), pack)
+    truth = scoring.truth_of(run.character, route, known=known)
+    seen = contracts.looked_from_json(looked) if looked and route.compares(pack) else None
+    found = scoring.score(seen, truth, route)
     attributes = output.data.get("attributes") or {}
     ComparisonPicture.objects.create(
         comparison=comparison,

@@ -39,11 +39,14 @@ def why_not_compared(run: TrainingRun) -> str:
         return "References of this training were erased, so what it learnt from them is not used for new pictures."
     if len(_there(run)) < 2:
         return "Fewer than two checkpoints of this training are kept, so there is nothing to compare."
-    if pack_of(run) is None:
+    pack = pack_of(run)
+    if pack is None:
         return (
             f"This training was made for the model pack {run.pack} {run.pack_version}, which is no longer installed, "
             "so its checkpoints cannot be compared."
         )
+    if run.character.project.is_commercial and not pack.licence.commercial:
+        return f"This is a commercial project by now, and {pack.title} may not be used commercially."
     if open_comparison(run) is not None:
         return "The checkpoints of this training are being compared already."
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -225,8 +226,11 @@ def note_finished(*, run: TrainingRun) -> None:
     character_actions.refresh_status(character=run.character)
     seconds = round(run.job.busy_seconds, 1)
     tell(run, events.TrainingFinished, run.created_by, steps=run.job.total, seconds=seconds)
-    if comparisons.was_trained_on_gpu(run) and not comparisons.why_not_compared(run):
-        comparisons.start_comparison(run=run, actor=run.created_by)
+    if derivations.has_erased_picture(run):  # erased between the adapter and the end
+        erase_spare_checkpoints(run=run, actor=None)
+    elif comparisons.was_trained_on_gpu(run):
+        with suppress(ValidationError):  # what cannot be compared is trained all the same
+            comparisons.start_comparison(run=run, actor=run.created_by)
 
 
 def note_stopped(*, run: TrainingRun) -> None:

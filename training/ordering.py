@@ -16,7 +16,7 @@ from gpu_worker import actions as jobs
 from gpu_worker import queries as work
 from gpu_worker import selection
 from gpu_worker.packs import Pack
-from training import actions, dataset, fragments, recipes
+from training import actions, dataset, parts, recipes
 from training.durations import about
 from training.forms import RecipeForm, initial_of
 from training.models import TrainingRun
@@ -112,7 +112,7 @@ class Order:
             "tier": self.tier,
             "tiers": self._tiers(),
             "pictures": [self._picture(p, p.reference.pk in picked) for p in everything.pictures],
-            "held_out": [fragments.picture(r.asset, alt="", sizes="96px") for r in data.held_out],
+            "held_out": [parts.picture(r.asset, alt="", sizes="96px") for r in data.held_out],
             "checks": [{"state": f.verdict, "word": f.word, "sentence": f.sentence} for f in data.findings],
             "may_start": not data.refused and opened is None,
             "trigger": data.trigger,
@@ -145,7 +145,7 @@ class Order:
         warnings = [c["word"] for c in reference.checks if c["verdict"] == "warn"]
         return {
             "id": reference.pk,
-            "picture": fragments.picture(reference.asset, alt=reference.asset.original_name, sizes="120px"),
+            "picture": parts.picture(reference.asset, alt=reference.asset.original_name, sizes="120px"),
             "name": reference.asset.original_name,
             "said": picture.said,
             "field": f"{CAPTION}{reference.pk}",
@@ -180,5 +180,5 @@ def heading(character: Character) -> dict[str, Any]:
         "character": character,
         "project": project,
         "url": reverse("training:new", args=[project.slug, character.pk]),
-        "picture": fragments.picture(character.picture, alt=character.name, sizes="88px"),
+        "picture": parts.picture(character.picture, alt=character.name, sizes="88px"),
     }

@@ -163,8 +163,7 @@ def checkpoints_of(run: TrainingRun) -> list[TrainingCheckpoint]:
 
 
 def latest_comparison(run: TrainingRun) -> CheckpointComparison | None:
-    rows = run.comparisons.select_related("job", "created_by", "confirmed_by", "run__character__project", "run__job")
-    return rows.first()
+    return run.comparisons.select_related("job", "created_by", "confirmed_by").first()
 
 
 def pictures_of(comparison: CheckpointComparison) -> list[ComparisonPicture]:

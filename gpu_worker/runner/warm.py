@@ -210,7 +210,8 @@ class Runner:
         """One part after the other, told as one run."""
         reads = self._attribute_reader(pack) if request.attributes and pack.attributes is not None else None
         total = sum(len(part.pictures) * part.steps for part in request.parts)
-        count, before, begun, ends = len(request.parts), 0, time.perf_counter(), []
+        count, before, begun = len(request.parts), 0, time.perf_counter()
+        ends: list[Message] = []
 
         def relay(message: Message) -> None:
             match message:

@@ -209,7 +209,7 @@ class Runner:
     def _series(self, request: SeriesRequest, pack: Pack, workdir: Path, emit: Emit, should_stop: Stop) -> None:
         """One part after the other, told as one run."""
         reads = self._attribute_reader(pack) if request.attributes and pack.attributes is not None else None
-        total = sum(len(part.pictures) * part.steps for part in request.parts)
+        total = sum(len(part.pictures) * part.steps * part.best_of for part in request.parts)
         count, before, begun = len(request.parts), 0, time.perf_counter()
         ends: list[Message] = []
 
@@ -232,7 +232,7 @@ class Runner:
             self._generate(part, pack, workdir, relay, should_stop)
             if isinstance(ends[-1], Stopped):
                 return
-            before += len(part.pictures) * part.steps
+            before += len(part.pictures) * part.steps * part.best_of
         made = sum(len(part.pictures) for part in request.parts)
         emit(Done(values={"pictures": float(made), "seconds": time.perf_counter() - begun}))
 

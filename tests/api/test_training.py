@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
+from assets.models import Asset
 from collaboration.verbs import Verb
 from gpu_worker import actions as jobs
 from gpu_worker.models import Job
@@ -196,7 +199,10 @@ def trained(api, bob, path, ready):
     """A run that has ended with three checkpoints; the files are pictures, since none is read here."""
     run = TrainingRun.objects.get(pk=ok(api(bob).post(path, {"recipe": {"steps": 60}}), 201)["id"])
     for step, reference in zip((20, 40, 60), ready, strict=False):
-        TrainingCheckpoint.objects.create(run=run, step=step, rank=8, sha256="b" * 64, file=reference.asset)
+        file = Asset.objects.get(pk=reference.asset_id)
+        file.pk, file._state.adding = uuid.uuid4(), True
+        file.save()
+        TrainingCheckpoint.objects.create(run=run, step=step, rank=8, sha256="b" * 64, file=file)
     Job.objects.filter(pk=run.job_id).update(state=Job.DONE)
     return run
 

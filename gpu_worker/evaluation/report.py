@@ -316,7 +316,7 @@ def _estimate(found: Mapping[str, Any] | None, *, share: bool = True, digits: in
 
 def _verdict(holds: bool | None) -> str:
     if holds is None:
-        return _Markup('<span class="quiet">too few pairs to tell</span>')
+        return _Markup('<span class="quiet">too few people to tell</span>')
     return _Markup('<span class="yes">● holds</span>' if holds else '<span class="no">▲ does not hold</span>')
 
 

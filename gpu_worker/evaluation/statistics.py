@@ -123,7 +123,11 @@ EXPECTED: Final = 10
 
 
 def within_a_factor(estimate: Estimate, stated: float, factor: float = 2.0) -> bool | None:
-    """Whether the measured rate is within a factor of the stated one; None where there were too few pairs to tell."""
-    if estimate.value is None or estimate.of * stated < EXPECTED:
+    """Whether the measured rate is within a factor of the stated one. None where that cannot be told: too few pairs, or
+    a rate outside whose interval reaches inside."""
+    if estimate.value is None or estimate.low is None or estimate.high is None or estimate.of * stated < EXPECTED:
         return None
-    return stated / factor <= estimate.value <= stated * factor
+    least, most = stated / factor, stated * factor
+    if least <= estimate.value <= most:
+        return True
+    return None if estimate.low <= most and estimate.high >= least else False

@@ -94,8 +94,15 @@ def test_a_curve_rises_and_ends_at_one() -> None:
 
 @pytest.mark.parametrize(("measured", "holds"), [(0.004, False), (0.006, True), (0.019, True), (0.021, False)])
 def test_a_stated_rate_holds_within_a_factor_of_two(measured: float, holds: bool) -> None:
-    assert statistics.within_a_factor(statistics.Estimate(value=measured, of=1000), 0.01) is holds
-    assert statistics.within_a_factor(statistics.Estimate(value=measured, of=999), 0.01) is None
+    sure = statistics.Estimate(value=measured, low=measured, high=measured, of=1000)
+    assert statistics.within_a_factor(sure, 0.01) is holds
+
+
+def test_a_stated_rate_is_not_called_wrong_on_little_evidence() -> None:
+    few = statistics.Estimate(value=0.004, low=0.003, high=0.004, of=999)
+    wide = statistics.Estimate(value=0.002, low=0.0, high=0.006, of=100_000)
+    assert statistics.within_a_factor(few, 0.01) is None
+    assert statistics.within_a_factor(wide, 0.01) is None
 
 
 # ----------------------------------------------------------------------------------------------------------- people

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from characters import actions, orders
-from characters.models import Character, Preset, Reference, Variation, VariationBatch
+from characters.models import Character, Measurement, Preset, Reference, Variation, VariationBatch
 from collaboration.admin import ReadOnlyAdmin
 
 
@@ -92,6 +92,14 @@ class VariationAdmin(TrashableAdmin):
     list_select_related = ("character", "picked_by")
     search_fields = ("character__name", "id", "prompt")
     date_hierarchy = "made_at"
+
+
+@admin.register(Measurement)
+class MeasurementAdmin(ReadOnlyAdmin):
+    list_display = ("variation", "score", "no_score_reason", "asked_by", "measured_at")
+    list_select_related = ("variation", "asked_by")
+    search_fields = ("variation__id",)
+    date_hierarchy = "measured_at"
 
 
 @admin.register(Preset)

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import numpy as np
-
+from characters import strangers
+from characters.faces import PROFILE_DEGREES
 from gpu_worker import calibration
 from gpu_worker.contracts import PHOTOGRAPH, Face, Looked
 from gpu_worker.packs import Pack
 
 PASS, WARN, REJECT = "pass", "warn", "reject"
+ENCODER = "scoring"
+"""The encoder that says whether faces are of one person."""
 
 SMALL_SIDE_WARN = 256
 """Pixels on the short side below which detail is missing for training at any of the usual resolutions."""
@@ -25,9 +27,6 @@ SHARPNESS_REJECT, SHARPNESS_WARN = 12.0, 40.0
 """Variance of the Laplacian at a long side of 512 px (Pech-Pacheco et al. 2000)."""
 DARK, BRIGHT, CLIPPED_WARN = 0.08, 0.94, 0.35
 NEAR_DUPLICATE_BITS = 6
-PROFILE_DEGREES = 45.0
-OUTLIER_LEAST = 3
-"""References needed before one of them can stand out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,29 +38,43 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Other:
-    """Another reference of the character, to compare with."""
+class Picture:
+    """A reference to be judged."""
 
     sha256: str
     seen: Looked | None
+    """None while it was not looked at."""
 
 
-def judge(
-    seen: Looked, sha256: str, others: Sequence[Other], pack: Pack, *, has_human_face: bool = True
-) -> tuple[str, list[dict[str, str]]]:
-    """Return (verdict, checks as dicts). The verdict is that of the worst check.
+Judgement = tuple[str, list[dict[str, str]]]
+"""(verdict, checks as dicts). The verdict is that of the worst check."""
 
-    Without a human face there are no checks of one; a face that is found all the same says nothing.
+
+def judge(pictures: Sequence[Picture], pack: Pack, *, has_human_face: bool = True) -> list[Judgement | None]:
+    """Judge the references of one character, in the order in which they were added. None for what was not looked at.
+
+    Of two equal pictures the first one stays; every face is compared with all the others, earlier and later. Without a
+    human face there are no checks of one; a face that is found all the same says nothing.
     """
+    standing = _standing(pictures, pack) if has_human_face else [None] * len(pictures)
+    return [
+        _judge(p.seen, p.sha256, pictures[:k], standing[k], pack, has_human_face) if p.seen is not None else None
+        for k, p in enumerate(pictures)
+    ]
+
+
+def _judge(
+    seen: Looked, sha256: str, earlier: Sequence[Picture], standing: Check | None, pack: Pack, has_human_face: bool
+) -> Judgement:
     checks = [
         _one_face(seen) if has_human_face else None,
         _size(seen),
         _sharpness(seen),
         _exposure(seen),
         _angle(seen) if has_human_face else None,
-        _duplicate(seen, sha256, others),
+        _duplicate(seen, sha256, earlier),
         _domain(seen, pack),
-        _outlier(seen, others, pack) if has_human_face else None,
+        standing,
     ]
     answers = [c for c in checks if c is not None]
     verdict = max((c.verdict for c in answers), key=(PASS, WARN, REJECT).index)
@@ -184,7 +197,7 @@ def _angle(seen: Looked) -> Check | None:
     return Check(name="angle", verdict=PASS, word=words[angle_of(face)], sentence=f"Turned by about {face.yaw:.0f}°.")
 
 
-def _duplicate(seen: Looked, sha256: str, others: Sequence[Other]) -> Check:
+def _duplicate(seen: Looked, sha256: str, others: Sequence[Picture]) -> Check:
     if any(o.sha256 == sha256 for o in others):
         return Check(
             name="duplicate",
@@ -220,27 +233,43 @@ def _domain(seen: Looked, pack: Pack) -> Check | None:
     return None
 
 
-def _outlier(seen: Looked, others: Sequence[Other], pack: Pack) -> Check | None:
-    """Is this the same person as the others? Compared by the scoring encoder with the *median* of the others, so that
-    one wrong picture among them does not count."""
-    face = main_face(seen)
-    faces = [f for o in others if o.seen and len(o.seen.faces) >= 1 and (f := main_face(o.seen))]
-    if face is None or len(faces) < OUTLIER_LEAST:
-        return None
-    mine = np.array(face.embeddings["scoring"])
-    cosines = np.array([f.embeddings["scoring"] for f in faces]) @ mine
-    threshold = dict(_thresholds(pack))
-    typical = float(np.median(cosines))
-    if typical < threshold[0.01]:
+def _standing(pictures: Sequence[Picture], pack: Pack) -> list[Check | None]:
+    """Does each picture show the same person as most? Asked of the scoring encoder."""
+    faced = [
+        (k, e)
+        for k, p in enumerate(pictures)
+        if p.seen and (face := main_face(p.seen)) and (e := face.embeddings.get(ENCODER))
+    ]
+    found: list[Check | None] = [None] * len(pictures)
+    thresholds = {rate: calibration.threshold(rate, pack.quantiles(ENCODER)) for rate in (0.1, 0.01)} if faced else {}
+    grouped = strangers.groups([e for _, e in faced], same_from=thresholds[0.01]) if faced else None
+    if grouped is None:
+        return found
+    for place, (k, _) in enumerate(faced):
+        found[k] = _identity(grouped, place, thresholds)
+    return found
+
+
+def _identity(grouped: strangers.Groups, place: int, thresholds: dict[float, float]) -> Check:
+    which = grouped.group_of(place)
+    is_of_character = which == 0 and len(grouped.groups[0]) > 1
+    if is_of_character or grouped.to_character[place] >= thresholds[0.01]:
+        return Check(name="identity", verdict=PASS, word="Same person", sentence="Matches the other references.")
+    verdict = REJECT if grouped.to_character[place] < thresholds[0.1] else WARN
+    together = len(grouped.groups[which]) - 1
+    if together:
+        company = "another reference" if together == 1 else f"{together} other references"
         return Check(
             name="identity",
-            verdict=REJECT if typical < threshold[0.1] else WARN,
-            word="Somebody else?",
-            sentence="The face does not match the other references of this character. Is it somebody else?",
+            verdict=verdict,
+            word="Another person",
+            sentence=f"Together with {company} it shows one person, and most references show another."
+            if grouped.is_clear
+            else f"Together with {company} it shows one person, and as many references show another.",
         )
-    return Check(name="identity", verdict=PASS, word="Same person", sentence="Matches the other references.")
-
-
-def _thresholds(pack: Pack) -> list[tuple[float, float]]:
-    quantiles = pack.quantiles("scoring")
-    return [(rate, calibration.threshold(rate, quantiles)) for rate in (0.1, 0.01)]
+    return Check(
+        name="identity",
+        verdict=verdict,
+        word="Somebody else?",
+        sentence="The face does not match the other references of this character. Is it somebody else?",
+    )

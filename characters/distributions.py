@@ -142,7 +142,7 @@ def _embeddings(routes: dict[Any, Route]) -> dict[Any, list[tuple[float, ...]]]:
     for pk, route in routes.items():
         pack = route.pack
         looks = [seen.get((asset, pack.name, pack.version)) for asset in assets[pk]] if pack else []
-        read = [scoring.embedding_of(scoring.looked(look), route) for look in looks if look]
+        read = [scoring.embedding_of(scoring.looked(look), route.encoder) for look in looks if look]
         found[pk] = [embedding for embedding in read if embedding]
     return found
 

@@ -109,6 +109,28 @@ class ReferenceErased(_OfReference):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferencesSeparated(_OfReference):
+    kind: ClassVar[str] = "reference.separated"
+    reference_ids: list[UUID]
+    to_character: UUID | None
+    """The new character they went into; None: the trash."""
+    to_name: str
+
+    def summary(self) -> str:
+        where = f"into the new character {self.to_name}" if self.to_character else "to the trash"
+        return f"moved {_count(len(self.reference_ids), 'reference')} of another person from {self.name} {where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferencesRejoined(_OfReference):
+    kind: ClassVar[str] = "reference.rejoined"
+    count: int
+
+    def summary(self) -> str:
+        return f"took {_count(self.count, 'reference')} back to {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProfileLearnt(_OfCharacter):
     kind: ClassVar[str] = "profile.learnt"
     references: int
@@ -236,6 +258,39 @@ class VariationRestored(_OfVariation):
 
     def summary(self) -> str:
         return f"took back a variation of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementOrdered(_OfVariation):
+    kind: ClassVar[str] = "measurement.ordered"
+    count: int
+
+    def summary(self) -> str:
+        return f"asked to measure {_count(self.count, 'variation')} of {self.name} again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementCancelled(_OfVariation):
+    kind: ClassVar[str] = "measurement.cancelled"
+
+    def summary(self) -> str:
+        return f"stopped measuring variations of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementFinished(_OfVariation):
+    kind: ClassVar[str] = "measurement.finished"
+    count: int
+    """Pictures measured."""
+    of: int
+    """Pictures that were to be measured."""
+    state: str
+
+    def summary(self) -> str:
+        how = {"done": "measured", "failed": "could not measure all", "cancelled": "stopped after measuring"}[
+            self.state
+        ]
+        return f"{how} {self.count} of {_count(self.of, 'variation')} of {self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

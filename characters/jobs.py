@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,9 @@ from gpu_worker import catalog, contracts, keypoints, selection
 from gpu_worker.contracts import AdapterUse, GenerateRequest, IdentityUse, LookRequest, Output, PictureSpec, RunError
 from gpu_worker.kinds import JobKind
 from gpu_worker.models import Job, JobOutput, Reading
+
+ENCODERS = ("conditioning", "scoring")
+"""What a reading of the studio holds of each face."""
 
 
 def fetch(asset: Asset, folder: Path) -> Path:
@@ -92,7 +94,7 @@ LOOK_AT_REFERENCES = JobKind(
 
 # -------------------------------------------------------------------------------------------- making variations
 def _batch(job: Job) -> VariationBatch:
-    rows = VariationBatch.objects.select_related("character__project", "adapter__file")
+    rows = VariationBatch.objects.select_related("character__project", "adapter__file", "job")
     return rows.get(pk=job.arguments["batch"])
 
 
@@ -242,12 +244,8 @@ def _accept_variation(job: Job, output: Output, staged: Staged) -> None:
     seen = contracts.looked_from_json(looked) if looked else None
     if looked:
         Reading.objects.create(asset=asset, pack=pack.name, pack_version=pack.version, seen=looked)
-    known = {*(job.arguments.get("identity_from") or ()), *scoring.trained_with([batch.adapter_id])}
-    route = scoring.route_of(batch.character)
-    truth = scoring.truth_of(batch.character, route, known=known)
-    found = scoring.score(seen if route.compares(pack) else None, truth, route)
     plan = batch.plan[output.index]
-    Variation.objects.create(
+    variation = Variation.objects.create(
         batch=batch,
         character=batch.character,
         index=output.index,
@@ -255,17 +253,16 @@ def _accept_variation(job: Job, output: Output, staged: Staged) -> None:
         prompt=plan["prompt"],
         seed=plan["seed"],
         axes=plan["axes"],
-        score=found.value,
-        cosine=found.cosine,
-        no_score_reason=found.reason,
-        measured_against=found.against,
         provenance=staged.provenance,
     )
+    is_compared = scoring.route_of(batch.character).compares(pack)
+    actions.measure_variation(variation=variation, seen=seen if is_compared else None)
 
 
 def _variations_ended(job: Job) -> None:
     batch = _batch(job)
-    _show_median(batch.character)
+    actions.show_median(batch.character)
+    _measure_elsewhere(batch)
     happening = events.VariationsFinished(
         character_id=batch.character_id,
         name=batch.character.name,
@@ -276,12 +273,13 @@ def _variations_ended(job: Job) -> None:
     log.record(batch.character.project, happening, actor=None)
 
 
-def _show_median(character: Character) -> None:
-    """On the card: of the latest batch that has scores. An older one may end after it."""
-    scored = Variation.objects.present().filter(character=character).exclude(score=None)
-    latest = scored.order_by("-batch__created_at", "-batch_id").values("batch_id")[:1]
-    if scores := [s for s in scored.filter(batch_id__in=latest).values_list("score", flat=True) if s is not None]:
-        Character.objects.filter(pk=character.pk).update(score=round(statistics.median(scores), 1))
+def _measure_elsewhere(batch: VariationBatch) -> None:
+    """Where another pack measures the character than the one that made the pictures, it has yet to look at them."""
+    route = scoring.route_of(batch.character)
+    if route.pack is not None and not route.compares(catalog.pack_named(batch.pack)):
+        made = list(batch.variations.present().select_related("asset"))
+        if made:
+            actions.order_measurement(character=batch.character, variations=made, actor=batch.created_by)
 
 
 GENERATE_VARIATIONS = JobKind(
@@ -292,4 +290,47 @@ GENERATE_VARIATIONS = JobKind(
     failed=_variations_ended,
     seconds_per_unit=1.2,
     seconds_overhead=3.0,
+)
+
+
+# -------------------------------------------------------------------------------------------- measuring variations
+def _prepare_measuring(job: Job, workdir: Path) -> LookRequest:
+    references = {
+        str(r.pk): r.asset for r in Reference.objects.filter(pk__in=job.arguments["references"]).select_related("asset")
+    }
+    made = {
+        str(v.pk): v.asset
+        for v in Variation.objects.present().filter(pk__in=job.arguments["variations"]).select_related("asset")
+    }
+    pictures = [references.get(pk) for pk in job.arguments["references"]]
+    pictures += [made.get(pk) for pk in job.arguments["variations"]]
+    if not any(a and a.erased_at is None for a in made.values()):
+        raise RunError("These pictures are gone.")
+    pack = catalog.installed().get(job.arguments["pack"])
+    if pack is None:
+        raise RunError(
+            f"The model pack {job.arguments['pack']} is not installed any more. Measure these pictures again."
+        )
+    return LookRequest(
+        pack=str(pack.directory),
+        pictures=tuple(str(_in_its_place(a, workdir)) for a in pictures),
+        encoders=tuple(name for name in ENCODERS if name in pack.encoders),
+    )
+
+
+def _accept_measuring(job: Job, output: Output, staged: Any) -> None:
+    actions.accept_look(job=job, index=output.index, seen=output.data)
+
+
+def _measuring_ended(job: Job) -> None:
+    actions.note_measured(job=job)
+
+
+MEASURE_VARIATIONS = JobKind(
+    prepare=_prepare_measuring,
+    accept=_accept_measuring,
+    finished=_measuring_ended,
+    failed=_measuring_ended,
+    seconds_per_unit=0.2,
+    seconds_overhead=1.0,
 )

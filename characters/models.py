@@ -331,7 +331,12 @@ class Variation(models.Model):
     """Mean cosine to the references it is measured against, by the scoring encoder."""
     no_score_reason = models.CharField(max_length=200, blank=True)
     measured_against = models.JSONField(default=dict)
-    """{held_out, references, encoder, pack, pack_version, false_match_rate}."""
+    """{held_out, method, references, reference_ids, left_out, pool, encoder, pack, pack_version, false_match_rate,
+    why}: see `characters.scoring.Truth`."""
+    findings = models.JSONField(default=dict)
+    """What was measured beside the identity score: a `characters.measuring.Findings`; empty where nothing was."""
+    measured_at = models.DateTimeField(default=timezone.now)
+    """These five are those of its latest `Measurement`."""
     provenance = models.JSONField()
     picked_at = models.DateTimeField(null=True)
     picked_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -351,3 +356,24 @@ class Variation(models.Model):
     @property
     def model_name(self) -> str:
         return str(self.provenance.get("model", ""))
+
+
+class Measurement(models.Model):
+    """What was measured of a variation at one time. Later ones are added; none is changed."""
+
+    variation = models.ForeignKey(Variation, on_delete=models.CASCADE, related_name="measurements")
+    score = models.FloatField(null=True)
+    cosine = models.FloatField(null=True)
+    no_score_reason = models.CharField(max_length=200, blank=True)
+    measured_against = models.JSONField(default=dict)
+    findings = models.JSONField(default=dict)
+    asked_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    """None where it was measured as it was made."""
+    measured_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-measured_at", "-id"]
+        indexes = [models.Index(fields=["variation", "-measured_at"], name="measurement_by_time")]
+
+    def __str__(self) -> str:
+        return f"Measurement of {self.variation_id}"

@@ -16,11 +16,13 @@ from django.core.exceptions import ValidationError
 from django.db.models import Count, F, FloatField, Prefetch, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower
 
+from characters import scoring
 from characters.models import (
     TIERS,
     Character,
     IdentityProfile,
     LookAlike,
+    Measurement,
     Preset,
     Reference,
     Tag,
@@ -28,7 +30,7 @@ from characters.models import (
     VariationBatch,
 )
 from collaboration.models import Project
-from gpu_worker.models import Adapter, Job
+from gpu_worker.models import Adapter, Job, JobQuerySet
 
 PAGE = 40
 BATCH_PAGE = 12
@@ -230,13 +232,7 @@ def trash(project: Project, *, limit: int = 200) -> list[Character]:
 
 def selected(project: Project, ids: list[str]) -> list[Character]:
     """Characters of the project by id, present or not, in the order of their names; ids that are none are left out."""
-    keys = []
-    for id in ids[:500]:
-        try:
-            keys.append(UUID(id))
-        except ValueError:
-            continue
-    rows = Character.objects.filter(project=project, pk__in=keys).select_related("project", "picture")
+    rows = Character.objects.filter(project=project, pk__in=_uuids(ids)).select_related("project", "picture")
     return list(rows.order_by(Lower("name")))
 
 
@@ -332,3 +328,107 @@ def neighbours_of(variation: Variation) -> tuple[Variation | None, Variation | N
     before = rows.filter(index__lt=variation.index).order_by("-index").first()
     after = rows.filter(index__gt=variation.index).order_by("index").first()
     return before, after
+
+
+# ------------------------------------------------------------------------------------------------------ measurements
+OLDEST_LOOKED_FOR = 500
+"""How many of the newest pictures of a character are searched for outdated measurements."""
+
+
+def open_measurements(character: Character) -> list[Job]:
+    """The jobs that measure its variations and have not ended, in the order in which they were given."""
+    return list(_measuring_jobs(character).open().order_by("created_at"))
+
+
+def last_measurement(character: Character) -> Job | None:
+    """The measuring job that ended last."""
+    return _measuring_jobs(character).filter(state__in=Job.ENDED).order_by("-ended_at").first()
+
+
+def _measuring_jobs(character: Character) -> JobQuerySet:
+    return Job.objects.filter(kind="variation.measure", subject_kind="character", subject_id=str(character.pk))
+
+
+def being_measured(character: Character) -> set[str]:
+    """Ids of the variations that a job is about to measure."""
+    return {pk for job in open_measurements(character) for pk in job.arguments["variations"]}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outdated:
+    """Variations whose measurement does not stand for what it would be measured by now."""
+
+    by_references: frozenset[UUID] = frozenset()
+    """Measured against other references than those of today."""
+    by_model: frozenset[UUID] = frozenset()
+    """Measured by another model, or another version of it."""
+
+    @property
+    def all(self) -> frozenset[UUID]:
+        return self.by_references | self.by_model
+
+
+def outdated(character: Character) -> Outdated:
+    """Among the newest variations; those being measured already are left out. Reads `project`."""
+    route = scoring.route_of(character)
+    if route.pack is None:
+        return Outdated()
+    made = Variation.objects.present().filter(character=character, asset__erased_at=None).order_by("-made_at")
+    rows = made.values_list("pk", "batch_id", "asset__sha256", "score", "measured_against")[:OLDEST_LOOKED_FOR]
+    waiting = being_measured(character)
+    found = [row for row in rows if str(row[0]) not in waiting]
+    batches = VariationBatch.objects.filter(pk__in={row[1] for row in found}).select_related("job")
+    known = scoring.known_to(batches)
+    # The pool of a truth needs no readings.
+    enrolled = scoring.Enrolment(references=list(character.references.usable().select_related("asset")), seen={})
+    pools: dict[tuple[Any, str], set[str]] = {}
+    shown = {r.asset.sha256 for r in enrolled.references}
+    by_references, by_model = set(), set()
+    for pk, batch_id, sha256, score, against in found:
+        key = (batch_id, sha256 if sha256 in shown else "")
+        if key not in pools:
+            truth = enrolled.truth(encoder=route.encoder, known=known[batch_id], itself=key[1])
+            pools[key] = set(truth.pool)
+        if (against.get("pack"), against.get("pack_version"), against.get("encoder")) != (
+            route.pack.name,
+            route.pack.version,
+            route.encoder,
+        ):
+            by_model.add(pk)
+        elif pools[key] != set(against.get("pool", against.get("reference_ids", ()))) and (
+            score is not None or not against.get("pool")
+        ):  # a picture without a face stays without a score, whatever it is compared with
+            by_references.add(pk)
+    return Outdated(by_references=frozenset(by_references), by_model=frozenset(by_model))
+
+
+def measurements_of(variation: Variation) -> list[Measurement]:
+    """The newest first."""
+    return list(variation.measurements.select_related("asked_by"))
+
+
+def variations_by_id(character: Character, ids: Sequence[str]) -> list[Variation]:
+    """Those of the character that are present, in the order in which they were made; ids that are none are left out."""
+    rows = character.variations.present().filter(pk__in=_uuids(ids)).select_related("asset")
+    return list(rows.order_by("made_at", "index"))
+
+
+def references_by_id(character: Character, ids: Sequence[str]) -> list[Reference]:
+    """Those of the character, removed or not; ids that are none are left out."""
+    rows = character.references.filter(pk__in=_uuids(ids)).select_related("asset")
+    return list(rows.order_by("added_at", "id"))
+
+
+def references_in(project: Project, ids: Sequence[str]) -> list[Reference]:
+    """Those of the project, of whatever character, removed or not; ids that are none are left out."""
+    return list(Reference.objects.filter(character__project=project, pk__in=_uuids(ids)).select_related("asset"))
+
+
+def _uuids(ids: Sequence[str]) -> list[UUID]:
+    keys = []
+    for id in ids[:500]:
+        try:
+            keys.append(UUID(str(id)))
+        except ValueError:
+            continue
+    return keys

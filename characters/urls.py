@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from characters.views import calibration, compare, detail, gallery, look_alikes, references, variations
+from characters.views import calibration, compare, detail, gallery, look_alikes, measurements, references, variations
 
 app_name = "characters"
 
@@ -41,12 +41,17 @@ urlpatterns = [
     path(_one + "references/", references.references, name="references"),
     path(_one + "references/summary/", references.summary, name="references_summary"),
     path(_one + "references/check/", references.check, name="references_check"),
+    path(_one + "references/separate/", references.separate, name="references_separate"),
+    path(_one + "references/rejoin/", references.rejoin, name="references_rejoin"),
     path(_reference + "trash/", references.trash, name="reference_trash"),
     path(_reference + "restore/", references.restore, name="reference_restore"),
     path(_reference + "erase/", references.erase, name="reference_erase"),
     # /projects/<slug>/characters/<uuid>/variations/
     path(_one + "variations/", variations.variations, name="variations"),
     path(_one + "variations/estimate/", variations.estimate, name="estimate"),
+    path(_one + "variations/measure/", measurements.measure, name="measure"),
+    path(_one + "variations/measuring/", measurements.measuring, name="measuring"),
+    path(_one + "variations/measuring/stop/", measurements.stop, name="measuring_stop"),
     path(_one + "variations/presets/", variations.preset_save, name="preset_save"),
     path(_preset + "trash/", variations.preset_trash, name="preset_trash"),
     path(_preset + "restore/", variations.preset_restore, name="preset_restore"),

@@ -17,6 +17,7 @@ SUBJECTS = {
 JOB_KINDS = {
     "reference.look": "characters.jobs.LOOK_AT_REFERENCES",
     "variation.generate": "characters.jobs.GENERATE_VARIATIONS",
+    "variation.measure": "characters.jobs.MEASURE_VARIATIONS",
     "training.train": "training.jobs.TRAIN",
     "training.compare": "training.comparing.COMPARE",
 }

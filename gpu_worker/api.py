@@ -36,7 +36,8 @@ class NoticeOut(Answer):
 class JobOut(Answer):
     id: UUID
     kind: str = Field(
-        description="`reference.look`, `variation.generate`, `training.train` or `training.compare`.",
+        description="`reference.look`, `variation.generate`, `variation.measure`, `training.train` or "
+        "`training.compare`.",
         examples=["training.train"],
     )
     title: str = Field(examples=["Train Mara"])

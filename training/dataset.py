@@ -16,8 +16,8 @@ from uuid import UUID
 import numpy as np
 from django.core.exceptions import ValidationError
 
-from characters import scoring
-from characters.checks import NEAR_DUPLICATE_BITS, OUTLIER_LEAST, angle_of, main_face
+from characters import scoring, strangers
+from characters.checks import NEAR_DUPLICATE_BITS, angle_of, main_face
 from characters.models import REFERENCES_NEEDED, Character, Reference
 from collaboration.names import clean_text
 from gpu_worker import calibration, prompts
@@ -301,7 +301,7 @@ def _angles(pictures: list[Picture]) -> Finding | None:
 def _outliers(pictures: list[Picture], pack: Pack) -> Finding | None:
     """Compared by the scoring encoder with the median of the others, so that one wrong picture does not count."""
     faces = [(p, f) for p in pictures if p.seen and (f := main_face(p.seen)) and scoring.ENCODER in f.embeddings]
-    if len(faces) <= OUTLIER_LEAST:
+    if len(faces) < strangers.LEAST:
         return None
     vectors = np.array([f.embeddings[scoring.ENCODER] for _, f in faces])
     cosines: Any = vectors @ vectors.T

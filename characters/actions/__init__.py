@@ -12,6 +12,14 @@ from characters.actions.characters import (
     trash_characters,
 )
 from characters.actions.look_alikes import dismiss_look_alike, note_look_alikes, restore_look_alike
+from characters.actions.measurements import (
+    accept_look,
+    measure_variation,
+    note_measured,
+    order_measurement,
+    show_median,
+    stop_measuring,
+)
 from characters.actions.profiles import change_base_prompt, note_profile
 from characters.actions.references import (
     accept_reading,
@@ -19,7 +27,9 @@ from characters.actions.references import (
     check_again,
     erase_reference,
     reject_unreadable,
+    rejoin_references,
     restore_reference,
+    separate_references,
     trash_reference,
 )
 from characters.actions.status import refresh_status
@@ -32,6 +42,7 @@ from characters.actions.variations import (
 
 __all__ = [
     "NameTaken",
+    "accept_look",
     "accept_reading",
     "add_references",
     "change_base_prompt",
@@ -40,15 +51,22 @@ __all__ = [
     "create_character",
     "dismiss_look_alike",
     "erase_reference",
+    "measure_variation",
     "note_look_alikes",
+    "note_measured",
     "note_profile",
+    "order_measurement",
     "pick_variation",
     "refresh_status",
     "reject_unreadable",
+    "rejoin_references",
     "restore_character",
     "restore_look_alike",
     "restore_reference",
     "restore_variation",
+    "separate_references",
+    "show_median",
+    "stop_measuring",
     "tag_characters",
     "trash_character",
     "trash_characters",

@@ -36,7 +36,9 @@ def compare_with_cast(
     route = scoring.route_of(character)
     if route.pack is not None and not route.compares(pack):
         seen = scoring.readings([r.asset_id for r in usable], route.pack)
-    found = [(str(r.pk), e) for r in usable if (s := seen.get(r.asset_id)) and (e := scoring.embedding_of(s, route))]
+    found = [
+        (str(r.pk), e) for r in usable if (s := seen.get(r.asset_id)) and (e := scoring.embedding_of(s, route.encoder))
+    ]
     if route.pack is None or not found:
         ScoringMean.objects.filter(character=character).delete()
         LookAlike.objects.of(character).delete()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
@@ -189,23 +189,11 @@ def refresh_references(character: Character) -> None:
     pack = catalog.default_pack()
     present = list(character.references.present().select_related("asset"))
     seen = scoring.readings([r.asset_id for r in present], pack)
-    for place, reference in enumerate(present):
-        looked = seen.get(reference.asset_id)
-        if looked is None:
-            continue
-        # Of two equal pictures the first one stays: a later one counts for identity only.
-        others = [
-            checks.Other(sha256=other.asset.sha256, seen=seen.get(other.asset_id))
-            if k < place
-            else checks.Other(sha256="", seen=_faces_only(seen.get(other.asset_id)))
-            for k, other in enumerate(present)
-            if k != place
-        ]
-        verdict, answers = checks.judge(
-            looked, reference.asset.sha256, others, pack, has_human_face=character.has_human_face
-        )
-        if (verdict, answers) != (reference.verdict, reference.checks):
-            reference.verdict, reference.checks = verdict, answers
+    pictures = [checks.Picture(sha256=r.asset.sha256, seen=seen.get(r.asset_id)) for r in present]
+    judged = checks.judge(pictures, pack, has_human_face=character.has_human_face)
+    for reference, judgement in zip(present, judged, strict=True):
+        if judgement is not None and judgement != (reference.verdict, reference.checks):
+            reference.verdict, reference.checks = judgement
             reference.save(update_fields=["verdict", "checks"])
     usable = [r for r in present if r.verdict in (Reference.PASS, Reference.WARN)]
     adapters = Adapter.objects.of("character", character.pk).values_list("pk", flat=True)
@@ -228,10 +216,6 @@ def refresh_references(character: Character) -> None:
     write_status(character)
 
 
-def _faces_only(seen: Any) -> Any:
-    return dataclasses.replace(seen, perceptual_hash="") if seen else None
-
-
 def choose_picture(character: Character, usable: Sequence[Reference]) -> None:
     """The card shows the last picked variation if there is one, else the first usable reference."""
     picked = character.variations.present().exclude(picked_at=None).order_by("-picked_at").first()
@@ -243,3 +227,73 @@ def choose_picture(character: Character, usable: Sequence[Reference]) -> None:
     else:
         first = character.references.present().first()
         character.picture_id = first.asset_id if first else None
+
+
+# ------------------------------------------------------------------------------------------------ another person
+def separate_references(
+    *, character: Character, references: Sequence[Reference], actor: User, into_character: bool
+) -> Character | None:
+    """Take references that show another person out of a character: to the trash, or into a new character.
+
+    Returns the new character. Raises ValidationError where none of them is there.
+    """
+    with transaction.atomic():
+        row = lock(character)
+        wanted = row.references.present().filter(pk__in=[r.pk for r in references], asset__erased_at=None)
+        ids = list(wanted.order_by("added_at", "id").values_list("pk", flat=True))
+        if not ids:
+            raise ValidationError("These pictures are not among the references any more.")
+        other = None
+        if into_character:
+            other = _beside(row, actor)
+            Reference.objects.filter(pk__in=ids).update(character=other, is_held_out=False)
+            refresh_references(other)
+        else:
+            Reference.objects.filter(pk__in=ids).update(trashed_at=timezone.now(), is_held_out=False)
+        refresh_references(row)
+        happening = events.ReferencesSeparated(
+            **named(row),
+            reference_ids=ids,
+            to_character=other.pk if other else None,
+            to_name=other.name if other else "",
+        )
+        record(row, happening, actor=actor)
+    return other
+
+
+def _beside(character: Character, actor: User) -> Character:
+    """A new character for those who were taken for this one."""
+    base, n = f"Beside {character.name}"[:110], 2
+    name = base
+    while Character.objects.present().filter(project=character.project, name__iexact=name).exists():
+        name, n = f"{base} {n}", n + 1
+    other = Character.objects.create(
+        project=character.project, name=name, noun=character.noun, tier=character.tier, created_by=actor
+    )
+    record(other, events.CharacterCreated(**named(other)), actor=actor)
+    return lock(other)
+
+
+def rejoin_references(*, character: Character, references: Sequence[Reference], actor: User) -> int:
+    """Undo `separate_references`: take its pictures back, from the trash or from the character they went into, which
+    goes to the trash when nothing else is in it. Returns how many came back; what was erased cannot."""
+    with transaction.atomic():
+        row = lock(character)
+        rows = Reference.objects.filter(
+            pk__in=[r.pk for r in references], asset__erased_at=None, character__project=row.project
+        )
+        there = {r.character_id for r in rows} - {row.pk}
+        back = rows.exclude(character=row, trashed_at=None)
+        count = back.update(character=row, trashed_at=None, is_held_out=False)
+        if count:
+            refresh_references(row)
+            record(row, events.ReferencesRejoined(**named(row), count=count), actor=actor)
+        for pk in sorted(there, key=str):
+            other = lock(Character.objects.get(pk=pk))
+            if not other.references.exists() and not other.batches.exists() and other.trashed_at is None:
+                other.trashed_at = timezone.now()
+                other.save(update_fields=["trashed_at"])
+                record(other, events.CharacterTrashed(**named(other)), actor=actor)
+            else:
+                refresh_references(other)
+    return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ninja import Router
 
-from characters.api import batches, calibration, characters, look_alikes, references
+from characters.api import batches, calibration, characters, look_alikes, measurements, references
 
 router = Router()
 router.add_router("", characters.router)
@@ -12,3 +12,4 @@ router.add_router("", references.router)
 router.add_router("", batches.router)
 router.add_router("", look_alikes.router)
 router.add_router("", calibration.router)
+router.add_router("", measurements.router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 from django.db import transaction
 from ninja import Query, Router, Status
@@ -14,19 +14,19 @@ from assets import actions as assets
 from assets.errors import IntakeError
 from assets.folders import character_folder
 from assets.names import clean_name
-from characters import actions
+from characters import actions, queries
 from characters.api import schemas
 from characters.api.characters import in_use
 from characters.api.schemas import AddedOut, ReferenceOut, ReferencePage, RefusedOut, Verdict
 from characters.models import Character, Reference
 from characters.permissions import access_character, access_reference
 from collaboration.models import User
-from collaboration.permissions import Verb
+from collaboration.permissions import Verb, require
 from collaboration.rest.auth import ApiRequest
 from collaboration.rest.paging import Cursor, Limit, page
 from collaboration.rest.parsing import parse_json
 from collaboration.rest.problems import Problem, from_schema, invalid
-from collaboration.rest.schemas import UUID, Body
+from collaboration.rest.schemas import UUID, Answer, Body
 from gpu_worker.models import Job
 
 router = Router(tags=["References"])
@@ -185,6 +185,34 @@ def _job_of(references: list[Reference]) -> UUID | None:
     rows = Job.objects.open().filter(kind="reference.look", subject_id=str(references[0].character_id))
     wanted = str(references[-1].pk)
     return next((job.pk for job in rows if wanted in job.arguments["references"]), None)
+
+
+class SeparateIn(Body):
+    references: list[UUID] = Field(min_length=1, max_length=200, description="Ids, all of this character.")
+    to: Literal["trash", "character"] = Field(description="Where they go: the trash, or a new character.")
+
+
+class SeparatedOut(Answer):
+    character: UUID | None = Field(description="The new character they went into; null: the trash.")
+
+
+@router.post(
+    "/characters/{uuid:character_id}/references/separate",
+    response=SeparatedOut,
+    summary="Take out references of another person",
+)
+def separate(request: ApiRequest, character_id: UUID, payload: SeparateIn) -> SeparatedOut:
+    """References whose check `identity` did not pass show another person than most. This takes them out together: to
+    the trash, or into a new character of their own."""
+    into_character = payload.to == "character"
+    character = in_use(request.auth, character_id, Verb.EDIT)
+    if into_character:
+        require(request.auth, Verb.CREATE, character.project)
+    chosen = queries.references_by_id(character, [str(pk) for pk in payload.references])
+    other = actions.separate_references(
+        character=character, references=chosen, actor=request.auth, into_character=into_character
+    )
+    return SeparatedOut(character=other.pk if other else None)
 
 
 @router.get("/references/{uuid:reference_id}", response=ReferenceOut, summary="Show a reference")

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from assets.api import address_of
 from assets.models import Asset
-from characters import scoring
-from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
+from characters import fragments, scoring
+from characters.models import Character, IdentityProfile, Measurement, Reference, Variation, VariationBatch
 from collaboration.bands import Band, Bands
 from collaboration.models import Project
 from collaboration.rest.paging import Page
@@ -138,6 +138,61 @@ class ProfileOut(Answer):
     updated_at: datetime
 
 
+class OtherFaceOut(Answer):
+    box: tuple[float, float, float, float] = Field(description="Pixels: left, top, right, bottom.")
+    cosine: float | None = Field(description="Mean cosine to the references.")
+    is_like: bool = Field(description="Whether it is like the character, too.")
+
+
+class OutfitOut(Answer):
+    agreement: float | None = Field(description="0-100, of the colours below the face; null: see the reason.")
+    difference: float | None = Field(description="CIEDE2000 to the reference that is dressed most alike.")
+    reference: str = Field(description="Id of that reference; empty without one.")
+    reason: str = Field(description="Why it was not measured.")
+
+
+class FigureOut(Answer):
+    score: float | None = Field(description="0-100, calibrated as identity is; null: see the reason.")
+    cosine: float | None
+    false_match_rate: float | None
+    reason: str = Field(description="Why it was not measured.")
+
+
+class CopyOut(Answer):
+    is_copy: bool = Field(description="Too like one reference in face, pose and expression.")
+    reference: str = Field(description="Id of the reference it is most like.")
+    likeness: float | None = Field(
+        description="Copy-paste measure: 1 is that reference, 0 is as near to the others.", examples=[0.18]
+    )
+    pose: float | None = Field(description="Difference of pose and expression, in eye distances.")
+    bits: int = Field(description="Hamming distance of the perceptual hashes, 0-64.")
+
+
+class FindingsOut(Answer):
+    """What is measured beside identity; the numbers are never blended."""
+
+    box: tuple[float, float, float, float] | None = Field(description="Of the face that was measured, in pixels.")
+    others: list[OtherFaceOut] = Field(description="Faces nobody was asked for, largest first.")
+    outfit: OutfitOut
+    figure: FigureOut
+    copy_paste: CopyOut | None = Field(description="Null without references.")
+
+
+class MeasurementOut(Answer):
+    score: float | None = Field(description="0-100; null: see the reason.")
+    verified: bool | None = Field(description="Whether identity is verified; null where it could not be measured.")
+    cosine: float | None
+    no_score_reason: str
+    measured_against: dict[str, Any]
+    findings: FindingsOut | None = Field(description="Null where only identity was measured.")
+    asked_by: PersonOut | None = Field(description="Null where it was measured as it was made.")
+    measured_at: datetime
+
+
+class MeasurementsOut(Answer):
+    items: list[MeasurementOut] = Field(description="The newest first; the first is the variation's own.")
+
+
 class VariationOut(Answer):
     id: UUID
     batch: UUID
@@ -151,11 +206,17 @@ class VariationOut(Answer):
     cosine: float | None = Field(
         description="Mean cosine to the references it is measured against, by the scoring encoder.", examples=[0.71]
     )
+    verified: bool | None = Field(
+        description="Whether identity is verified: anything but *needs review*; null where it could not be measured."
+    )
     no_score_reason: str = Field(description="Why there is no score.", examples=["no face found"])
     measured_against: dict[str, Any] = Field(
-        description="`held_out`, `references` (how many), `encoder`, `pack`, and `false_match_rate`: the share of "
-        "strangers who would score as high."
+        description="`method` (`held_out`, `leave_one_out` or `only_one`), `held_out`, `references` (how many), "
+        "`reference_ids`, `left_out`, `encoder`, `pack`, `pack_version`, and `false_match_rate`: share of strangers "
+        "who would score as high."
     )
+    findings: FindingsOut | None = Field(description="Null where only identity was measured.")
+    measured_at: datetime
     tier: str
     model: str
     picture: PictureOut
@@ -311,14 +372,44 @@ def variation_out(variation: Variation, bands: Bands) -> VariationOut:
         score=variation.score,
         band=_band(variation.score, bands),
         cosine=variation.cosine,
+        verified=fragments.verified(variation.score, bands),
         no_score_reason=variation.no_score_reason,
         measured_against=variation.measured_against,
+        findings=_findings(variation.findings),
+        measured_at=variation.measured_at,
         tier=variation.batch.tier,
         model=variation.model_name,
         picture=_picture(variation.asset),
         picked_at=variation.picked_at,
         made_at=variation.made_at,
         trashed_at=variation.trashed_at,
+    )
+
+
+def measurement_out(row: Measurement, bands: Bands) -> MeasurementOut:
+    """Reads `asked_by`."""
+    return MeasurementOut(
+        score=row.score,
+        verified=fragments.verified(row.score, bands),
+        cosine=row.cosine,
+        no_score_reason=row.no_score_reason,
+        measured_against=row.measured_against,
+        findings=_findings(row.findings),
+        asked_by=person(row.asked_by),
+        measured_at=row.measured_at,
+    )
+
+
+def _findings(found: dict[str, Any]) -> FindingsOut | None:
+    if not found:
+        return None
+    outfit = {name: found["outfit"][name] for name in OutfitOut.model_fields}
+    return FindingsOut(
+        box=found["box"],
+        others=[OtherFaceOut(**other) for other in found["others"]],
+        outfit=OutfitOut(**outfit),
+        figure=FigureOut(**found["figure"]),
+        copy_paste=CopyOut(**found["copy"]) if found["copy"] else None,
     )
 
 

@@ -9,25 +9,32 @@ from __future__ import annotations
 from characters.fragments.batches import batch, batch_card, batch_progress, cell, compared, facts
 from characters.fragments.characters import card, card_line, profile, readiness
 from characters.fragments.look_alikes import look_alikes
-from characters.fragments.parts import Audience, median_score, picture, score
-from characters.fragments.references import reference, references_summary
+from characters.fragments.measurements import beside, history, measuring, named_in
+from characters.fragments.parts import Audience, median_score, picture, score, verified
+from characters.fragments.references import reference, references_notices, references_summary
 
 __all__ = [
     "Audience",
     "batch",
     "batch_card",
     "batch_progress",
+    "beside",
     "card",
     "card_line",
     "cell",
     "compared",
     "facts",
+    "history",
     "look_alikes",
+    "measuring",
     "median_score",
+    "named_in",
     "picture",
     "profile",
     "readiness",
     "reference",
+    "references_notices",
     "references_summary",
     "score",
+    "verified",
 ]

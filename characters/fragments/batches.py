@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+from uuid import UUID
 
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
 from characters.forms import AXIS_WORDS
-from characters.fragments.parts import Audience, picture, score
+from characters.fragments.parts import Audience, marks, picture, score
 from characters.models import Reference, Variation, VariationBatch
 from characters.variations import in_order
 from collaboration.verbs import Verb
@@ -35,9 +36,12 @@ def pictures(count: int) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------- the batch
-def batch(row: VariationBatch, made: Mapping[int, Variation], audience: Audience) -> dict[str, Any]:
-    """Context of characters/_batch.html: the whole order, made or not. `made`: place -> picture."""
-    cells = [cell(row, index, made.get(index), audience) for index in range(len(row.plan))]
+def batch(
+    row: VariationBatch, made: Mapping[int, Variation], audience: Audience, *, outdated: Collection[UUID] = ()
+) -> dict[str, Any]:
+    """Context of characters/_batch.html: the whole order, made or not. `made`: place -> picture; `outdated`: ids of
+    those whose score should be measured again."""
+    cells = [cell(row, index, made.get(index), audience, outdated=outdated) for index in range(len(row.plan))]
     slug = row.character.project.slug
     variations_url = reverse("characters:variations", args=[slug, row.character_id])
     return {
@@ -135,7 +139,7 @@ def _state(job: Job, made: int, total: int) -> tuple[str, str, float | None]:
         note = "Stopping" if job.wanted == Job.CANCEL else f"{made} of {total}"
         return note, f"about {seconds(jobs.seconds_left(job))} left", max(share, made / total)
     if job.state in (Job.WAITING, Job.PAUSED):
-        return _waiting(job), "", made / total if made else None
+        return waiting(job), "", made / total if made else None
     if job.state == Job.DONE:
         return f"{pictures(made)} in {seconds(job.busy_seconds)}", "", None
     if job.state == Job.CANCELLED:
@@ -143,7 +147,7 @@ def _state(job: Job, made: int, total: int) -> tuple[str, str, float | None]:
     return f"Failed after {made} of {total}", "", None
 
 
-def _waiting(job: Job) -> str:
+def waiting(job: Job) -> str:
     if job.state == Job.PAUSED:
         return "Paused"
     if not any(job.queue in worker.queues for worker in jobs.live_workers()):
@@ -157,7 +161,14 @@ def _waiting(job: Job) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- one cell
-def cell(row: VariationBatch, index: int, variation: Variation | None, audience: Audience) -> dict[str, Any]:
+def cell(
+    row: VariationBatch,
+    index: int,
+    variation: Variation | None,
+    audience: Audience,
+    *,
+    outdated: Collection[UUID] = (),
+) -> dict[str, Any]:
     """Context of characters/_cell.html: one place of a batch, made, waiting, failed or emptied."""
     plan = row.plan[index]
     context: dict[str, Any] = {
@@ -187,7 +198,8 @@ def cell(row: VariationBatch, index: int, variation: Variation | None, audience:
         "url": reverse("characters:variation", args=args),
         "name": name,
         "picture": picture(variation.asset, alt=f"{name}: {caption(plan['axes'])}", sizes=CELL_SIZES),
-        "score": score(variation, row.character.project.studio.bands),
+        "score": score(variation, row.character.project.studio.bands) | {"stale": variation.pk in outdated},
+        "marks": marks(variation),
         "tier": row.get_tier_display(),
         "model": how(row),
         "why": row.tier_reason,

@@ -8,7 +8,7 @@ from typing import Any
 from django.urls import reverse
 
 from characters import profiles
-from characters.fragments.parts import Audience, median_score, picture
+from characters.fragments.parts import Audience, colour_bar, median_score, picture
 from characters.models import HOLD_OUT_FROM, Character, IdentityProfile, Reference
 from collaboration import bands
 from collaboration.models import Project
@@ -105,18 +105,6 @@ def spread_in_words(profile: IdentityProfile) -> str:
     return "Wide: the references differ a lot. Look for one that shows somebody else."
 
 
-def swatches(profile: IdentityProfile) -> list[dict[str, Any]]:
-    """Colours as places in a bar 100 wide: {colour, word, share, x, width}."""
-    total = sum(share for _, share in profile.colours) or 1.0
-    rows, x = [], 0.0
-    for colour, share in profile.colours:
-        width = 100 * share / total
-        word = profiles.colour_word(colour)
-        rows.append({"colour": colour, "word": word, "share": f"{share:.0%}", "x": f"{x:.2f}", "width": f"{width:.2f}"})
-        x += width
-    return rows
-
-
 def profile(character: Character, found: IdentityProfile | None, audience: Audience) -> dict[str, Any]:
     """Context of characters/_profile.html."""
     learnt_from: list[Reference] = []
@@ -128,7 +116,7 @@ def profile(character: Character, found: IdentityProfile | None, audience: Audie
         "character": character,
         "profile": found if found is not None and found.is_learnt else None,
         "spread": spread_in_words(found) if found and found.is_learnt else "",
-        "swatches": swatches(found) if found else [],
+        "swatches": colour_bar(found.colours) if found else [],
         "prompt": prompt,
         "is_edited": bool(found and found.is_prompt_edited),
         "automatic_prompt": automatic,

@@ -92,6 +92,60 @@ def references_summary(character: Character, rows: Sequence[Reference], audience
     }
 
 
+def references_notices(character: Character, rows: Sequence[Reference], audience: Audience) -> dict[str, Any]:
+    """Context of characters/_references_notices.html: what is wrong with the references as a whole. `rows`: in the
+    order in which they were added."""
+    usable = [r for r in rows if r.verdict in (Reference.PASS, Reference.WARN)]
+    checking = any(r.verdict == Reference.CHECKING for r in rows)
+    return {
+        "strangers": _strangers(character, rows, audience),
+        "none_usable": _none_usable(rows) if rows and not usable and not checking else None,
+    }
+
+
+def _strangers(character: Character, rows: Sequence[Reference], audience: Audience) -> dict[str, Any] | None:
+    """Those whose face is not that of most of the others."""
+    judged = [(r, c) for r in rows for c in r.checks if c["name"] == "identity"]
+    odd = [r for r, c in judged if c["verdict"] != "pass"]
+    together = sum(c["word"] == "Another person" for _, c in judged)
+    if not odd:
+        return None
+    same = len(judged) - len(odd)
+    args = [character.project.slug, character.pk]
+    may = Verb.EDIT in audience
+    if not same:
+        title = "No two of these pictures show the same person"
+        text = "Keep those that show who is meant, and remove the others. Identity is learnt from what they share."
+    else:
+        count = f"{len(odd)} picture{' looks' if len(odd) == 1 else 's look'}"
+        whom = "another person" if len(odd) == 1 or together == len(odd) else "other people"
+        title = f"{count} like {whom}"
+        text = (
+            f"{same} of {len(judged)} faces are of one person, and these are not. What is learnt from both is neither: "
+            "take them out, or make a character of their own of them."
+        )
+    return {
+        "title": title,
+        "text": text,
+        "ids": [r.pk for r in odd],
+        "pictures": [picture(r.asset, size=160, alt=r.asset.original_name) for r in odd],
+        "url": reverse("characters:references_separate", args=args) if may and same else "",
+        "can_create": Verb.CREATE in audience,
+        "them": "it" if len(odd) == 1 else "them",
+    }
+
+
+def _none_usable(rows: Sequence[Reference]) -> dict[str, Any]:
+    """Nothing can be learnt from what is here: why, and what to do."""
+    reasons = Counter(c["word"] for r in rows for c in r.checks if c["verdict"] == "reject")
+    return {
+        "title": "This picture cannot be used" if len(rows) == 1 else f"None of these {len(rows)} pictures can be used",
+        "reasons": [{"word": word, "count": count} for word, count in reasons.most_common()],
+        "text": "Nothing is learnt, measured or trained until there is one that can. Add pictures in which one face is "
+        "large, sharp and seen from the front or the side; a crop to the head and shoulders is best.",
+    }
+
+
 def _tier_row(character: Character, tier: str, label: str, have: int) -> dict[str, Any]:
     need = REFERENCES_NEEDED[tier]
     missing = max(0, need - have)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import IO, Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -21,7 +23,7 @@ from characters import actions, derivations, fragments, queries
 from characters.models import Character, Reference
 from characters.views.answers import done, find_character, find_reference, go, with_toast
 from characters.views.detail import frame
-from collaboration.permissions import Verb, verbs_of
+from collaboration.permissions import Verb, require, verbs_of
 from collaboration.requests import AuthenticatedRequest
 
 
@@ -40,6 +42,7 @@ def references(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpRes
     context |= {
         "rows": [fragments.reference(r, audience, slug=project) for r in rows],
         "removed": [fragments.reference(r, audience, slug=project) for r in queries.trashed_references_of(character)],
+        "notices": fragments.references_notices(character, rows[::-1], audience),
         "summary": fragments.references_summary(character, rows, audience),
         "upload_url": reverse("characters:references", args=[project, pk]),
     }
@@ -97,6 +100,7 @@ def summary(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpRespon
         "changed": [fragments.reference(r, audience, slug=project) for r in changed],
     }
     if changed or not watched:
+        context["notices"] = fragments.references_notices(character, rows[::-1], audience)
         context |= frame(request, character, "references") | {"head": True}
     return render(request, "characters/_references_news.html", context)
 
@@ -108,6 +112,44 @@ def check(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse
     count = actions.check_again(character=character, actor=request.user)
     words = f"{count} being checked again." if count else "All references were judged anew."
     return done(request, reverse("characters:references", args=[project, pk]), words)
+
+
+# ------------------------------------------------------------------------------------------------ another person
+@require_POST
+@login_required
+def separate(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
+    """Take the `selected` pictures, which show another person, out: `to` the trash, or into a new character."""
+    into_character = request.POST.get("to") == "character"
+    character = find_character(request, project, pk, Verb.EDIT)
+    if into_character:
+        require(request.user, Verb.CREATE, character.project)
+    here = reverse("characters:references", args=[project, pk])
+    chosen = queries.references_by_id(character, request.POST.getlist("selected"))
+    try:
+        other = actions.separate_references(
+            character=character, references=chosen, actor=request.user, into_character=into_character
+        )
+    except ValidationError as refusal:
+        messages.error(request, refusal.messages[0])
+        return go(request, here)
+    query = urlencode([("selected", r.pk) for r in chosen])
+    undo = reverse("characters:references_rejoin", args=[project, pk]) + f"?{query}"
+    count = "1 picture" if len(chosen) == 1 else f"{len(chosen)} pictures"
+    if other is None:
+        return done(request, here, f"{count} moved to the trash.", undo_url=undo)
+    to = reverse("characters:references", args=[project, other.pk])
+    return done(request, to, f"{count} moved into {other.name}. Give them a name.", undo_url=undo)
+
+
+@require_POST
+@login_required
+def rejoin(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
+    """Undo `separate`; the ids stand in the address."""
+    character = find_character(request, project, pk, Verb.EDIT)
+    chosen = queries.references_in(character.project, request.GET.getlist("selected"))
+    count = actions.rejoin_references(character=character, references=chosen, actor=request.user)
+    here = reverse("characters:references", args=[project, pk])
+    return done(request, here, f"{count} taken back." if count else "They are all there.")
 
 
 # ----------------------------------------------------------------------------------------- removing and erasing

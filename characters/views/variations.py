@@ -23,6 +23,7 @@ from characters.permissions import access_batch, access_reference, access_variat
 from characters.variations import MOST, SEEDS, Settings
 from characters.views.answers import done, find_batch, find_character, find_variation, go, with_toast
 from characters.views.detail import frame
+from characters.views.measurements import measuring_of
 from collaboration.permissions import Verb, access_project, verbs_of
 from collaboration.requests import AuthenticatedRequest
 from gpu_worker import actions as jobs
@@ -70,15 +71,20 @@ def _region(request: AuthenticatedRequest, character: Character, shown: Variatio
     audience = verbs_of(request.user, character.project)
     if character.trashed_at is not None:
         audience &= {Verb.SEE}
+    measuring = measuring_of(request, character, shown)
     batch = None
     if shown is not None:
         shown.character = character
-        batch = fragments.batch(shown, queries.variations_of(shown), audience)
+        made = queries.variations_of(shown)
+        batch = fragments.batch(shown, made, audience, outdated=measuring["outdated"])
     slug = character.project.slug
     return {
         "batch": batch,
         "character": character,
         "compare_url": reverse("characters:compare", args=[slug]),
+        "measure_url": measuring["measuring"]["measure_url"],
+        "measuring": measuring["measuring"],
+        "watched": shown,
     } | _earlier(character, but=shown)
 
 
@@ -364,9 +370,12 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
     found = find_variation(request, project, variation_id)
     found.batch.character = found.character
     audience = verbs_of(request.user, found.character.project)
-    named = (found.provenance.get("image_prompt") or {}).get("references") or []
-    references = Reference.objects.filter(pk__in=named, asset__erased_at=None).select_related("asset")
+    named = {*((found.provenance.get("image_prompt") or {}).get("references") or ()), *fragments.named_in(found)}
+    rows = Reference.objects.filter(pk__in=named, asset__erased_at=None).select_related("asset")
+    references = {str(r.pk): r for r in rows}
+    measuring = measuring_of(request, found.character, found)
     before, after = queries.neighbours_of(found)
+    bands = found.character.project.studio.bands
     reference = found.character.references.usable().order_by("added_at").first()
     args = [project, found.character_id]
     context = {
@@ -375,8 +384,12 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         "variation": found,
         "cell": fragments.cell(found.batch, found.index, found, audience),
         "picture": fragments.picture(found.asset, alt=found.prompt, size=1280),
-        "score": fragments.score(found, found.character.project.studio.bands),
-        "facts": fragments.facts(found, {str(r.pk): r for r in references}),
+        "score": fragments.score(found, bands),
+        "beside": fragments.beside(found, references, bands),
+        "history": fragments.history(queries.measurements_of(found), bands),
+        "measuring": measuring["measuring"],
+        "measure_url": measuring["measuring"]["measure_url"] if found.trashed_at is None else "",
+        "facts": fragments.facts(found, references),
         "caption": caption(found.axes),
         "batch_url": reverse("characters:variations", args=args) + f"?batch={found.batch_id}",
         "before_url": reverse("characters:variation", args=[project, before.pk]) if before else "",

@@ -6,19 +6,24 @@ from typing import Any
 import pytest
 
 from characters import checks
-from characters.checks import Other
+from characters.checks import Picture
 from gpu_worker.packs import Pack
 from tests.characters.conftest import face, looked
 
 
-def judge(seen: Any, pack: Pack, others: list[Other] | None = None, sha256: str = "mine") -> tuple[str, dict[str, Any]]:
-    verdict, answers = checks.judge(seen, sha256, others or [], pack)
+def judge(
+    seen: Any, pack: Pack, others: list[Picture] | None = None, sha256: str = "mine"
+) -> tuple[str, dict[str, Any]]:
+    """What is said of a picture that came after the others."""
+    judged = checks.judge([*(others or []), Picture(sha256=sha256, seen=seen)], pack)[-1]
+    assert judged is not None
+    verdict, answers = judged
     return verdict, {a["name"]: a for a in answers}
 
 
-def others(count: int, identity: int = 1) -> list[Other]:
+def others(count: int, identity: int = 1) -> list[Picture]:
     return [
-        Other(sha256=f"o{n}", seen=looked(100 + n, faces=(face(100 + n, identity=identity),))) for n in range(count)
+        Picture(sha256=f"o{n}", seen=looked(100 + n, faces=(face(100 + n, identity=identity),))) for n in range(count)
     ]
 
 
@@ -64,11 +69,11 @@ def test_a_photograph_is_fine_where_the_pack_knows_photographs(pack: Pack) -> No
 
 def test_the_same_file_is_rejected_and_a_very_similar_one_warned_of(pack: Pack) -> None:
     seen = looked(1)
-    assert judge(seen, pack, [Other(sha256="mine", seen=None)])[1]["duplicate"]["verdict"] == "reject"
+    assert judge(seen, pack, [Picture(sha256="mine", seen=None)])[1]["duplicate"]["verdict"] == "reject"
     near = dataclasses.replace(seen, perceptual_hash=f"{int(seen.perceptual_hash, 16) ^ 0b10101:016x}")
-    assert judge(seen, pack, [Other(sha256="other", seen=near)])[1]["duplicate"]["word"] == "Near-duplicate"
+    assert judge(seen, pack, [Picture(sha256="other", seen=near)])[1]["duplicate"]["word"] == "Near-duplicate"
     far = dataclasses.replace(seen, perceptual_hash=f"{int(seen.perceptual_hash, 16) ^ 0x7F:016x}")
-    assert judge(seen, pack, [Other(sha256="other", seen=far)])[1]["duplicate"]["verdict"] == "pass"
+    assert judge(seen, pack, [Picture(sha256="other", seen=far)])[1]["duplicate"]["verdict"] == "pass"
 
 
 def test_somebody_else_stands_out_only_from_enough_others(pack: Pack) -> None:
@@ -79,8 +84,29 @@ def test_somebody_else_stands_out_only_from_enough_others(pack: Pack) -> None:
 
 
 def test_one_wrong_picture_among_the_others_does_not_make_the_right_ones_outliers(pack: Pack) -> None:
-    wrong = Other(sha256="x", seen=looked(50, faces=(face(50, identity=9),)))
+    wrong = Picture(sha256="x", seen=looked(50, faces=(face(50, identity=9),)))
     assert judge(looked(1), pack, [*others(3), wrong])[1]["identity"]["verdict"] == "pass"
+
+
+def identities(pack: Pack, *shown: int) -> list[tuple[str, str]]:
+    """(verdict, word) on the identity of pictures that show these people, in this order."""
+    pictures = [Picture(sha256=f"p{k}", seen=looked(k, faces=(face(k, identity=who),))) for k, who in enumerate(shown)]
+    answers = [{c["name"]: c for c in judged[1]} for judged in checks.judge(pictures, pack) if judged]
+    return [(a["identity"]["verdict"], a["identity"]["word"]) for a in answers]
+
+
+def test_of_two_people_those_who_are_fewer_are_told_apart(pack: Pack) -> None:
+    same, other = ("pass", "Same person"), ("reject", "Another person")
+    assert identities(pack, 2, 1, 1, 2, 1) == [other, same, same, other, same]
+
+
+def test_of_as_many_of_each_the_first_picture_is_the_characters(pack: Pack) -> None:
+    same, other = ("pass", "Same person"), ("reject", "Another person")
+    assert identities(pack, 1, 2, 2, 1) == [same, other, other, same]
+
+
+def test_of_pictures_that_all_show_somebody_else_none_is_taken_for_the_character(pack: Pack) -> None:
+    assert {verdict for verdict, _ in identities(pack, 1, 2, 3, 4)} == {"reject"}
 
 
 @pytest.mark.parametrize(

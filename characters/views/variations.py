@@ -328,6 +328,8 @@ def _progress(request: AuthenticatedRequest, batch: VariationBatch, have: str) -
         "progress": fragments.batch_progress(batch, made, audience),
         "news": [fragments.cell(batch, k, made.get(k), audience) for k in places if str(k) not in known],
     }
+    if batch.job.has_ended:  # another model may have been asked to measure what this one made
+        context |= {"measuring": measuring_of(request, batch.character, batch)["measuring"], "watched": batch}
     return render(request, "characters/_batch_news.html", context)
 
 

@@ -456,7 +456,13 @@ def test_the_program_measures_any_selection_and_refuses_what_is_not_of_the_chara
 
 
 def test_pictures_made_by_a_pack_that_does_not_measure_are_measured_by_the_one_that_does(
-    mara: Character, add: Add, batch_of: BatchOf, pack: Pack, monkeypatch: pytest.MonkeyPatch
+    mara: Character,
+    add: Add,
+    batch_of: BatchOf,
+    pack: Pack,
+    monkeypatch: pytest.MonkeyPatch,
+    sign_in: Callable[..., Client],
+    vera: User,
 ) -> None:
     add(mara, 3)
     batch = batch_of(mara, count=1)
@@ -467,5 +473,9 @@ def test_pictures_made_by_a_pack_that_does_not_measure_are_measured_by_the_one_t
         GENERATE_VARIATIONS.finished(batch.job)
     job = Job.objects.open().get(kind="variation.measure")
     assert job.arguments["pack"] == "paper"
+    progress = reverse("characters:batch_progress", args=[mara.project.slug, batch.pk])
+    news = sign_in(vera, htmx=True).get(progress).content.decode()
+    assert 'id="measuring" hx-swap-oob="outerHTML"' in news
+    assert "Waiting to measure" in news
     answer(job, looked(500))
     assert Measurement.objects.filter(variation__batch=batch).latest("measured_at").score is not None

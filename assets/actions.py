@@ -30,6 +30,7 @@ from assets.names import clean_name
 from assets.storing import sweep_orphans
 from collaboration import events
 from collaboration.models import Project, User
+from collaboration.wired import entries
 
 __all__ = [
     "Prepared",
@@ -296,11 +297,14 @@ def _complete(prepared: Prepared, again: Path | File | None) -> None:
 def erase(*, asset: Asset, actor: User | None) -> None:
     """Erase a file for good and leave a tombstone: the row, without name, hash, placeholder, settings and bytes.
 
-    The bytes go as soon as the transaction commits, unless another row holds the same content in the same folder.
-    Repeating it is harmless.
+    The bytes go as soon as the transaction commits, unless another row holds the same content in the same folder. The
+    apps above erase what they know of the content through the slot `asset.erased`: callables (asset). Repeating it is
+    harmless.
     """
     with transaction.atomic():
         row = Asset.objects.select_for_update().get(pk=asset.pk)
+        for forget in entries("SLOTS", "asset.erased"):
+            forget(asset=row)
         if row.erased_at is None:
             key = row.key
             row.erased_at = timezone.now()

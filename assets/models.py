@@ -72,7 +72,10 @@ class Asset(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["project", "sha256"], name="asset_content")]
+        indexes = [
+            models.Index(fields=["project", "sha256"], name="asset_content"),
+            models.Index(fields=["sha256"], name="asset_same_content"),
+        ]
 
     def __str__(self) -> str:
         return self.original_name

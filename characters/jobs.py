@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,11 @@ from characters.keypoints import faces_of
 from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
 from characters.variations import Settings
 from collaboration import events as log
-from gpu_worker import catalog, contracts, keypoints, selection
+from gpu_worker import catalog, contracts, keypoints, readings, selection
 from gpu_worker.contracts import AdapterUse, GenerateRequest, IdentityUse, LookRequest, Output, PictureSpec, RunError
 from gpu_worker.kinds import JobKind
 from gpu_worker.models import Job, JobOutput, Reading
+from gpu_worker.packs import Pack
 
 ENCODERS = ("conditioning", "scoring")
 """What a reading of the studio holds of each face."""
@@ -47,8 +49,25 @@ def _prepare_look(job: Job, workdir: Path) -> LookRequest:
     pictures = [r.asset if (r := rows.get(pk)) else None for pk in job.arguments["references"]]
     if not any(a and a.erased_at is None for a in pictures):
         raise RunError("These references are gone.")
-    pack = catalog.default_pack()
-    return LookRequest(pack=str(pack.directory), pictures=tuple(str(_in_its_place(a, workdir)) for a in pictures))
+    return look_request(catalog.default_pack(), pictures, workdir)
+
+
+def look_request(
+    pack: Pack, pictures: Sequence[Asset | None], workdir: Path, encoders: Collection[str] = ENCODERS
+) -> LookRequest:
+    """Have stored pictures looked at by those of the encoders that the pack has; what is known of one already needs no
+    second look. Those that are gone keep their place."""
+    wanted = tuple(name for name in encoders if name in pack.encoders) or tuple(encoders)
+    known = readings.known(pictures, pack, wanted)
+    seen = {one.index for one in known}
+    return LookRequest(
+        pack=str(pack.directory),
+        pictures=tuple(
+            str(workdir / "seen" if k in seen else _in_its_place(asset, workdir)) for k, asset in enumerate(pictures)
+        ),
+        encoders=wanted,
+        known=known,
+    )
 
 
 def _in_its_place(asset: Asset | None, workdir: Path) -> Path:
@@ -311,11 +330,7 @@ def _prepare_measuring(job: Job, workdir: Path) -> LookRequest:
         raise RunError(
             f"The model pack {job.arguments['pack']} is not installed any more. Measure these pictures again."
         )
-    return LookRequest(
-        pack=str(pack.directory),
-        pictures=tuple(str(_in_its_place(a, workdir)) for a in pictures),
-        encoders=tuple(name for name in ENCODERS if name in pack.encoders),
-    )
+    return look_request(pack, pictures, workdir)
 
 
 def _accept_measuring(job: Job, output: Output, staged: Any) -> None:

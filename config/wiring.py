@@ -24,6 +24,7 @@ JOB_KINDS = {
 """Job kind -> `gpu_worker.kinds.JobKind`."""
 
 SLOTS = {
+    "asset.erased": ["gpu_worker.readings.forget"],
     "character.tabs": ["training.fragments.CHARACTER_TAB"],
     "studio.places": ["characters.views.calibration.PLACE", "gpu_worker.views.PLACE"],
     "reference.derived": ["training.derivations.of"],

@@ -128,6 +128,8 @@ def check_look(request: LookRequest, pack: Pack) -> None:
         raise RunError("There are no pictures to look at.")
     if request.encoders and not pack.encoders:
         raise RunError(f"The model {pack.name} cannot look at faces: it has no encoders. Choose another for this.")
+    if any(not 0 <= known.index < len(request.pictures) for known in request.known):
+        raise RunError("What is known already names a picture that is not in the request.")
     _check_encoders(request.encoders, pack)
 
 

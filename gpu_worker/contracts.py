@@ -162,16 +162,6 @@ class TrainRequest:
 
 
 # ---------------------------------------------------------------------------------------------------- scoring
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookRequest:
-    """Look at pictures: find faces, embed them with each named encoder, and judge the picture itself."""
-
-    kind: ClassVar[str] = "look"
-    pack: str
-    pictures: tuple[str, ...]
-    encoders: tuple[str, ...] = ("conditioning", "scoring")
-
-
 PHOTOGRAPH = 0.45
 """`Looked.photographic` from which on a picture is taken for a photograph. Of 46 copies of nine photographs with a long
 side of 400 px or more - whole, scaled, as JPEG of quality 60 to 92 and as WebP - 87 % reach it (the others are strongly
@@ -218,8 +208,31 @@ class Looked:
     """0 flat illustration .. 1 photograph, from the residual noise of smooth areas. See `PHOTOGRAPH` and `DRAWING`."""
     colours: tuple[tuple[str, float], ...]
     """Dominant colours `#rrggbb` with their share, largest first, at most 6."""
+    encoders: tuple[str, ...] = ()
+    """Encoders that embedded its faces, also where it has none."""
     figure: tuple[float, ...] = ()
     """The whole picture by the pack's figure encoder, unit length; empty where the pack has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What was seen in a picture before, by the same pack and encoders."""
+
+    index: int
+    """Place of the picture in the request."""
+    seen: Looked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookRequest:
+    """Look at pictures: find faces, embed them with each named encoder, and judge the picture itself."""
+
+    kind: ClassVar[str] = "look"
+    pack: str
+    pictures: tuple[str, ...]
+    encoders: tuple[str, ...] = ("conditioning", "scoring")
+    known: tuple[Known, ...] = ()
+    """Pictures that need no second look: the answer is handed back in their place, and their files are not read."""
 
 
 # --------------------------------------------------------------------------------------------------- messages

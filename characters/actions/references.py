@@ -129,7 +129,6 @@ def erase_reference(*, reference: Reference, actor: User) -> None:
         # In one order, so that two erasures never wait for each other.
         showing = Character.objects.filter(references__asset_id=reference.asset_id).distinct().order_by("pk")
         characters = [lock(c) for c in showing]
-        Reading.objects.filter(asset_id=reference.asset_id).delete()
         Reference.objects.filter(asset_id=reference.asset_id).update(
             trashed_at=timezone.now(), is_held_out=False, verdict=Reference.REJECT, checks=[], caption=""
         )

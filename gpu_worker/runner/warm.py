@@ -277,16 +277,16 @@ class Runner:
 
     def _look(self, request: LookRequest, pack: Pack, emit: Emit, should_stop: Stop) -> None:
         total = len(request.pictures)
+        known = {one.index: one.seen for one in request.known}
+        files = [Path(name) for index, name in enumerate(request.pictures) if index not in known]
         emit(Progress(step=0, total=total, note="Loading the encoders"))
-        looker = self._warm_looker(pack, request.encoders)
+        answers = self._warm_looker(pack, request.encoders).look_each(files) if files else iter(())
         begun, unread = time.perf_counter(), []
-        answers = looker.look_each([Path(name) for name in request.pictures])
         for index in range(total):
             if should_stop():
-                answers.close()
                 emit(Stopped(step=index))
                 return
-            seen = next(answers)
+            seen = known[index] if index in known else next(answers)
             if isinstance(seen, RunError):
                 unread.append(seen)
                 emit(Notice(code="unreadable-picture", sentence=str(seen), data={"index": index}))

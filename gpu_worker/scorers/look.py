@@ -129,6 +129,7 @@ class Looker:
                     width=pixels.shape[1],
                     height=pixels.shape[0],
                     faces=tuple(replace(face, outfit=picture.outfit(pixels, face.box)) for face in mine),
+                    encoders=self.encoders,
                     figure=figure,
                     **dict(zip(MEASURES, measured, strict=True)),
                 )

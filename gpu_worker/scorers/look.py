@@ -100,7 +100,8 @@ class Looker:
         if len(pictures) == 1:  # its parts are spread over the threads instead
             yield from self._some(pictures, see, self._pool.map)
             return
-        step = max(min(TOGETHER, math.ceil(len(pictures) / self._lanes)), 1)
+        turns = math.ceil(len(pictures) / (TOGETHER * self._lanes))  # as many for each thread
+        step = max(math.ceil(len(pictures) / max(turns * self._lanes, 1)), 1)
         under_way: deque[Future[list[Seen | RunError]]] = deque()
         try:
             for start in range(0, len(pictures), step):

@@ -210,7 +210,9 @@ def write_iresnet(path: Path, *, stages: Sequence[int]) -> None:
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper, save
 
-    rng, nodes, weights = np.random.default_rng(50), [], []
+    rng = np.random.default_rng(50)
+    nodes: list[Any] = []
+    weights: list[Any] = []
 
     def weight(array: Any) -> str:
         weights.append(numpy_helper.from_array(np.asarray(array, np.float32), f"w{len(weights)}"))

@@ -110,7 +110,8 @@ class Detector:
         for k, scale in enumerate(scales):
             mine = np.flatnonzero(which == k)
             mine = mine[np.argsort(-scores[mine, 0], kind="stable")]
-            found.append(Detected(np.hstack([boxes[mine] / scale, scores[mine]]), keypoints[mine] / scale))
+            points = np.asarray(keypoints[mine] / scale, np.float32)
+            found.append(Detected(np.hstack([boxes[mine] / scale, scores[mine]]), points))
         return found
 
     def _decoded(self, outputs: list[NDArray[np.float32]], count: int, width: int) -> tuple[NDArray[Any], ...]:

@@ -177,10 +177,9 @@ class Looker:
         again = self._detector.detect([pixels for pixels, _, _ in bordered], at_most=FACES_AT_MOST) if empty else []
         for k, (_, scale, border), one in zip(empty, bordered, again, strict=True):
             left, top = border
-            found[k] = Detected(
-                (one.boxes - np.array([left, top, left, top, 0], np.float32)) / [scale, scale, scale, scale, 1],
-                (one.keypoints - np.array(border, np.float32)) / scale,
-            )
+            boxes = (one.boxes - np.array([left, top, left, top, 0])) / np.array([scale] * 4 + [1])
+            points = (one.keypoints - np.array(border)) / scale
+            found[k] = Detected(np.asarray(boxes, np.float32), np.asarray(points, np.float32))
         return found
 
 

@@ -57,7 +57,11 @@ def look_request(
 ) -> LookRequest:
     """Have stored pictures looked at by those of the encoders that the pack has; what is known of one already needs no
     second look. Those that are gone keep their place."""
-    wanted = tuple(name for name in encoders if name in pack.encoders) or tuple(encoders)
+    wanted = tuple(name for name in encoders if name in pack.encoders)
+    if not wanted and not pack.figure:
+        raise RunError(
+            f"The model {pack.name} has no encoders to look at faces or figures with. Choose another for this."
+        )
     known = readings.known(pictures, pack, wanted)
     seen = {one.index for one in known}
     return LookRequest(

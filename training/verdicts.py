@@ -181,8 +181,8 @@ def _reason(
         rest = f"the most of those considered; step {nearest.step:,} reaches {_identity(nearest):.0f}, but {why}"
     elif len(considered) == 1:
         rest = "and the only one that keeps to the prompts and stays varied"
-    elif later := [m for m in considered if m.step > chosen.step and _identity(m) >= _identity(chosen) - TIE]:
-        rest = f"and what was trained longer, up to step {later[-1].step:,}, is no nearer to the person"
+    elif _identity(nearest) > _identity(chosen):
+        rest = f"and no later step is nearer to the person by more than {TIE:.0f} point"
     else:
         rest = "the most of all"
     return f"Step {chosen.step:,} is proposed: its identity is {_identity(chosen):.0f} on average, {rest}."

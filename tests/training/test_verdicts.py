@@ -25,7 +25,7 @@ def test_the_nearest_to_the_person_is_proposed() -> None:
 def test_of_equals_the_one_that_was_trained_least() -> None:
     verdict = propose([measured(25, 60), measured(50, 80), measured(75, 80.9)], is_held_out=True)
     assert verdict.step == 50
-    assert "trained longer, up to step 75, is no nearer" in verdict.reason
+    assert "80 on average, and no later step is nearer to the person by more than 1 point" in verdict.reason
 
 
 def test_a_step_that_stops_following_prompts_is_not_proposed_and_over_training_is_said() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from characters import profiles
+from characters import profiles, scoring
 from characters.fragments.parts import Audience, colour_bar, median_score, picture
 from characters.models import HOLD_OUT_FROM, Character, IdentityProfile, Reference
 from collaboration import bands
@@ -124,6 +124,7 @@ def profile(character: Character, found: IdentityProfile | None, audience: Audie
         "pack": catalog.default_pack(),
         "learnt_from": [picture(r.asset, size=160, alt="Reference") for r in learnt_from],
         "learnt_words": _learnt_words(character, learnt_from),
+        "measured_by": scoring.route_of(character).reason,
         "action": reverse("characters:base_prompt", args=[character.project.slug, character.pk]),
         "can_edit": Verb.EDIT in audience,
     }

@@ -25,12 +25,15 @@ def test_what_the_references_are_is_learnt_from_them(mara: Character, add: Add) 
     assert mara.domain == "photograph"
 
 
-def test_photographs_that_nothing_here_measures_have_a_reason_and_no_number(mara: Character, add: Add) -> None:
+def test_photographs_that_nothing_here_measures_have_a_reason_and_no_number(
+    mara: Character, add: Add, vera: User, client_of: Callable[[User], Client]
+) -> None:
     add(mara, 5, photographic=0.9)
     route = scoring.route_of(mara)
     found = scoring.score(looked(500), scoring.truth_of(mara, route), route)
     assert (found.value, found.cosine) == (None, None)
     assert found.reason.startswith("No installed pack measures photographed faces.")
+    assert found.reason in client_of(vera).get(mara.get_absolute_url()).text
 
 
 def test_the_project_may_say_that_they_are_drawings_all_the_same(

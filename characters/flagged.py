@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from characters.models import Variation
 from collaboration.bands import Bands
@@ -42,9 +42,8 @@ def in_all(studio: Studio, bands: Bands, scores: Sequence[float] = ()) -> Flags:
 def by_character(studio: Studio, bands: Bands) -> list[dict[str, Any]]:
     """Rows of {character_id, name, project, excellent, good, review, unmeasured}, those with most to review first; at
     most MOST_ROWS."""
-    rows = _rows(studio).values("character_id", "character__name", "character__project__slug")
-    rows = rows.annotate(**_by_band(bands)).order_by("-review", "character__name", "character_id")[:MOST_ROWS]
-    return [{"name": row.pop("character__name"), "project": row.pop("character__project__slug"), **row} for row in rows]
+    rows: Any = _rows(studio).values("character_id", name=F("character__name"), project=F("character__project__slug"))
+    return list(rows.annotate(**_by_band(bands)).order_by("-review", "name", "character_id")[:MOST_ROWS])
 
 
 def _rows(studio: Studio) -> QuerySet[Variation]:

@@ -43,7 +43,7 @@ def compare_with_cast(
         ScoringMean.objects.filter(character=character).delete()
         LookAlike.objects.of(character).delete()
         return
-    values = {
+    values: dict[str, Any] = {
         "pack": route.pack.name,
         "pack_version": route.pack.version,
         "encoder": route.encoder,

@@ -17,7 +17,7 @@ from gpu_worker.routing import ENCODER_WORDS
 WIDTH, HEIGHT = 480.0, 120.0
 SCORES = (50.0, 60.0, 65.0, 70.0, 75.0, 80.0, 85.0, 90.0, 95.0)
 FEW = 5
-"""Expected false matches from which on a measured rate says something."""
+"""False matches, expected or seen, from which on a measured rate says something."""
 
 
 def distribution(found: Distribution, bands: Bands, flags: Flags) -> dict[str, Any]:
@@ -89,16 +89,16 @@ def _rate(value: float, lowest: float) -> str:
 def verdict(found: Distribution, score: float) -> str:
     """Whether the pack's rate holds in this studio, as far as the pairs tell: within a factor of two."""
     stated, strangers = found.stated(score), found.strangers_at(score)
+    low, high = strangers.interval
+    measured = f"{percent(strangers)} of {strangers.of:,} pairs"
+    said = f"At {score:g} the pack states {one_in(stated)} strangers; here {measured}"
+    if strangers.count >= FEW and low > 2 * stated:
+        return f"{said} reach it, more than twice as many. Your characters are more alike than most: raise the line."
     if stated * strangers.of < FEW:
         return (
             f"Too few pairs of different characters to check the pack's rate at {score:g}: "
             f"there are {strangers.of:,}, and about {FEW / stated:,.0f} would tell."
         )
-    low, high = strangers.interval
-    measured = f"{percent(strangers)} of {strangers.of:,} pairs"
-    said = f"At {score:g} the pack states {one_in(stated)} strangers; here {measured}"
-    if low > 2 * stated:
-        return f"{said} reach it, more than twice as many. Your characters are more alike than most: raise the line."
     if high < stated / 2:
         return f"{said} reach it, less than half as many. The line may be lower here."
     return f"{said} reach it. The rate holds within a factor of two, as far as they tell."

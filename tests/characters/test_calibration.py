@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from characters import actions, distributions, flagged
+from characters.fragments import calibration as shown
 from characters.models import Character, Reference, Variation, VariationBatch
 from collaboration.models import Project, Studio, User
 from tests.characters.conftest import face
@@ -72,6 +74,20 @@ def test_a_rate_is_counted_at_the_cosine_of_its_score(studio: Studio, cast: list
     assert known.strangers_at(85).value == 0.02
     low, high = known.strangers_at(70).interval
     assert 0.01 < low < 0.04 < high < 0.11
+
+
+def test_the_page_says_whether_the_rate_of_the_pack_holds(studio: Studio, cast: list[Character]) -> None:
+    found = distributions.measure(studio).distributions[0]
+
+    def verdict(*, matching: int, of: int) -> str:
+        cosines = np.sort(np.r_[np.zeros(of - matching), np.full(matching, 0.4)])
+        return shown.verdict(dataclasses.replace(found, impostor=cosines), 70)
+
+    assert "Too few pairs" in verdict(matching=0, of=100)
+    assert "holds within a factor of two" in verdict(matching=10, of=1000)
+    assert "more than twice as many" in verdict(matching=60, of=1000)
+    assert "more than twice as many" in verdict(matching=12, of=100)
+    assert "less than half as many" in verdict(matching=1, of=2000)
 
 
 def test_the_page_tells_what_each_line_flags(page: str, scored: None, sign_in: SignIn, alice: User) -> None:

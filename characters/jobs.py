@@ -121,13 +121,15 @@ def _batch(job: Job) -> VariationBatch:
     return rows.get(pk=job.arguments["batch"])
 
 
-def _prepare_variations(job: Job, workdir: Path) -> GenerateRequest:
+def _prepare_variations(job: Job, workdir: Path) -> GenerateRequest | None:
     batch = _batch(job)
     pack = catalog.pack_named(batch.pack)
     wanted = Settings.from_json(batch.settings)
     if wanted.steps is None or wanted.guidance is None or wanted.width is None or wanted.height is None:
         raise RunError("The settings of this batch are incomplete. Order it again.")
     made = set(job.outputs.values_list("index", flat=True))
+    if all(p["index"] in made for p in batch.plan):
+        return None
     adapter = None
     if batch.adapter is not None:
         if batch.adapter.file is None or batch.adapter.file.erased_at is not None:

@@ -215,6 +215,9 @@ class Execution:
         self.kind: JobKind = kind_of(self.job.kind)
         checkpoint_dir = checkpoints.restore(self.job)
         request = self.kind.prepare(self.job, self.workdir)
+        if request is None:
+            self._done()
+            return
         if isinstance(request, contracts.TrainRequest):
             request = dataclasses.replace(request, checkpoint_dir=str(checkpoint_dir))
         # Closed at once, whatever happens here: a run that nobody follows must not hold the model from the next job.

@@ -24,8 +24,9 @@ def nothing_to_do(job: Job) -> None:
 class JobKind:
     """A kind of job, in the order in which its functions are called.
 
-    prepare(job, workdir) -> Request
-        Build the request late, just before the run, writing the files it names into `workdir`. Raises RunError with a
+    prepare(job, workdir) -> Request, or None
+        Build the request late, just before the run, writing the files it names into `workdir`. None where every result
+        is there already, because a worker died between the last of them and the job's end. Raises RunError with a
         sentence when the job makes no sense any more.
     stage(job, output, path) -> anything
         Slow work on one result, outside any transaction: decode it, make thumbnails, write files.
@@ -35,7 +36,7 @@ class JobKind:
         In the transaction that ends the job.
     """
 
-    prepare: Callable[[Job, Path], Request]
+    prepare: Callable[[Job, Path], Request | None]
     accept: Callable[[Job, Output, Any], None]
     stage: Callable[[Job, Output, Path | None], Any] = nothing_staged
     finished: Callable[[Job], None] = nothing_to_do

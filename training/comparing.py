@@ -36,7 +36,7 @@ def _comparison(job: Job) -> CheckpointComparison:
 
 
 # ------------------------------------------------------------------------------------------------------- preparing
-def _prepare(job: Job, workdir: Path) -> SeriesRequest:
+def _prepare(job: Job, workdir: Path) -> SeriesRequest | None:
     comparison = _comparison(job)
     run, wanted = comparison.run, comparison.settings
     pack = pack_of(run)
@@ -44,8 +44,9 @@ def _prepare(job: Job, workdir: Path) -> SeriesRequest:
     identity = _identity(comparison, job, pack)
     made = set(job.outputs.values_list("index", flat=True))
     everything = len(comparison.steps) * len(comparison.plan)
-    # Where all is made and only the end was lost, the last picture is made again, so that there is an end.
-    missing = set(range(everything)) - made or {everything - 1}
+    missing = set(range(everything)) - made
+    if not missing:
+        return None
     kept = {c.step: c for c in run.checkpoints.select_related("file")}
     parts = []
     for k, entry in enumerate(comparison.steps):

@@ -204,6 +204,19 @@ def test_a_batch_taken_up_again_makes_only_what_is_missing(seen_mara: Character,
     assert batch.variations.get(index=1).asset_id == kept
 
 
+def test_a_batch_whose_end_alone_was_lost_ends(seen_mara: Character, worker: Any, bob: User) -> None:
+    batch = orders.order_variations(
+        character=seen_mara, settings=Settings(per_combination=2, steps=2, seed=1), actor=bob
+    )
+    worker.run_next()
+    kept = set(batch.variations.values_list("asset_id", flat=True))
+    Job.objects.filter(pk=batch.job_id).update(state=Job.WAITING)
+    worker.run_next()
+    job = Job.objects.get(pk=batch.job_id)
+    assert (job.state, job.error) == (Job.DONE, "")
+    assert set(batch.variations.values_list("asset_id", flat=True)) == kept
+
+
 def test_an_erased_adapter_is_said_and_nothing_is_made(seen_mara: Character, worker: Any, bob: User) -> None:
     from gpu_worker import actions as jobs
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from characters import strangers
-from characters.faces import PROFILE_DEGREES
 from gpu_worker import calibration
 from gpu_worker.contracts import PHOTOGRAPH, Face, Looked
+from gpu_worker.faces import PROFILE_DEGREES
 from gpu_worker.packs import Pack
 
 PASS, WARN, REJECT = "pass", "warn", "reject"

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from characters import copies, faces, palettes, scoring
+from characters import palettes, scoring
 from characters.scoring import Enrolment, Score
-from gpu_worker import calibration, routing
+from gpu_worker import calibration, copies, faces, routing
 from gpu_worker.contracts import Looked
 from gpu_worker.packs import Pack
 from gpu_worker.routing import Route

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from characters import faces
 from characters.checks import main_face
 from characters.models import Character, Reference, VariationBatch
 from collaboration.wired import entries
-from gpu_worker import calibration, routing
+from gpu_worker import calibration, faces, routing
 from gpu_worker.contracts import Face, Looked
 from gpu_worker.models import Reading
 from gpu_worker.packs import Pack

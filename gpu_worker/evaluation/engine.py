@@ -22,10 +22,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gpu_worker import calibration, keypoints, prompts
+from gpu_worker import calibration, copies, faces, keypoints, prompts
 from gpu_worker.contracts import (
     AdapterUse,
     Done,
+    Face,
     Failed,
     GenerateRequest,
     IdentityUse,
@@ -44,7 +45,7 @@ from gpu_worker.contracts import (
 from gpu_worker.evaluation import cast as casting
 from gpu_worker.evaluation import figures, statistics
 from gpu_worker.evaluation.cast import Cast, Person, Picture
-from gpu_worker.evaluation.figures import RATES, Made, Strangers, Subject, measured_face, says
+from gpu_worker.evaluation.figures import RATES, Made, Strangers, Subject, says
 from gpu_worker.packs import Pack, PackError, verify
 from gpu_worker.runner import Runner
 from gpu_worker.runner.warm import thread_count
@@ -52,8 +53,6 @@ from gpu_worker.runner.warm import thread_count
 CONDITIONING: Final = "conditioning"
 JUDGES: Final = ("audit", "scoring")
 """Encoders that judge, the first that a pack has before the others."""
-NEAR_DUPLICATE_BITS: Final = 6
-"""Hamming distance of two perceptual hashes up to which two pictures are the same one (`Looked.perceptual_hash`)."""
 LOOKED_AT_ONCE: Final = 60
 CLOSING_SECONDS: Final = 20.0
 """Kept for counting and writing the report."""
@@ -219,6 +218,12 @@ class _Evaluation:
                 break
         return folder, outputs, progress
 
+    def _face(self, seen: Looked) -> Face | None:
+        """The largest face, where the studio would score it."""
+        if not seen.faces or faces.why_not(seen.faces[0], seen, sure_from=self.pack.detection_threshold):
+            return None
+        return seen.faces[0]
+
     def _look(self, pictures: Sequence[Path], encoders: Sequence[str]) -> list[Looked]:
         request = LookRequest(
             pack=str(self.pack.directory.resolve()), pictures=tuple(map(str, pictures)), encoders=tuple(encoders)
@@ -249,8 +254,8 @@ class _Evaluation:
             for start in range(0, len(pictures), LOOKED_AT_ONCE):
                 seen += self._look([p.path for p in pictures[start : start + LOOKED_AT_ONCE]], self.encoders)
                 self.tell(f"Encoders: {len(seen)} of {len(pictures)} pictures of {len(people)} people looked at")
-        faces = [measured_face(looked) for looked in seen]
-        return Strangers.of(seen, faces, whose, [picture.labels for picture in pictures], self.encoders)
+        compared = [self._face(looked) for looked in seen]
+        return Strangers.of(seen, compared, whose, [picture.labels for picture in pictures], self.encoders)
 
     def _subjects(self, people: Sequence[Person]) -> list[Subject]:
         drawn = casting.ask(len(people), self.plan.prompts, self._slots(), seed=self.plan.seed)
@@ -263,8 +268,8 @@ class _Evaluation:
                 held_out = self.cast.pictures(person, casting.HELD_OUT, self.plan.held_out, self.folder / "held-out")
             with self._timed("references"):
                 seen = self._look([p.path for p in references + held_out], self.encoders)
-            learnt = [f for looked in seen[: len(references)] if (f := measured_face(looked))]
-            held = [f for looked in seen[len(references) :] if (f := measured_face(looked))]
+            learnt = [f for looked in seen[: len(references)] if (f := self._face(looked))]
+            held = [f for looked in seen[len(references) :] if (f := self._face(looked))]
             if not learnt or not held:
                 self.notes.append(f"{person.key} was left out: no face was found to learn from or to judge with.")
                 continue
@@ -359,8 +364,8 @@ class _Evaluation:
         control = pack.controlnet if tier.control else None
         shape = None
         if control is not None:
-            faces = [face for seen in subject.seen if (face := measured_face(seen)) and keypoints.is_frontal(face)]
-            shape = keypoints.shape_of(faces)
+            frontal = [face for seen in subject.seen if (face := self._face(seen)) and keypoints.is_frontal(face)]
+            shape = keypoints.shape_of(frontal)
         identity = None
         if tier.identity and subject.centroid and pack.ip_adapter is not None:
             identity = IdentityUse(
@@ -402,7 +407,7 @@ class _Evaluation:
                 asked=subject.asked[output.index],
                 path=folder / output.path,
                 seen=looked[output.index],
-                face=measured_face(looked[output.index]),
+                face=self._face(looked[output.index]),
             )
             for output in outputs
         ]
@@ -481,9 +486,9 @@ class _Evaluation:
                 for judge in self.judges:
                     mine = np.array(picture.face.embeddings[judge])
                     picture.cosines[judge] = float((subject.truth[judge] @ mine).mean())
-            hashes = [int(seen.perceptual_hash, 16) for seen in subject.seen]
-            own = int(picture.seen.perceptual_hash, 16)
-            picture.is_copy = min((own ^ other).bit_count() for other in hashes) <= NEAR_DUPLICATE_BITS
+            shown = [copies.Shown(reference=str(k), seen=seen) for k, seen in enumerate(subject.seen)]
+            nearest = copies.nearest(picture.seen, picture.face, shown, encoder=self.judges[-1])
+            picture.is_copy = nearest is not None and nearest.is_copy
         if self.pack.attributes is None or not made:
             return
         for picture, read in zip(made, self._read([m.path for m in made]), strict=True):

@@ -20,10 +20,6 @@ Vectors = NDArray[np.float64]
 
 RATES: Final = {"1e-2": 1e-2, "1e-3": 1e-3}
 """Name -> false-match rate."""
-SMALLEST_FACE: Final = 20.0
-"""Pixels on the short side of a face, and ..."""
-PROFILE: Final = 45.0
-"""... degrees of its turn, within which the studio scores it."""
 STRATA: Final = ("light", "pose", "expression", "drawing", "shot")
 """Slots by which figures are told apart, where the pack has them."""
 FACTOR: Final = 2.0
@@ -69,15 +65,6 @@ class Made:
     kept: dict[str, bool] = field(default_factory=dict)
     """Trait -> whether the classifier sees that of the person."""
     is_copy: bool = False
-
-
-def measured_face(seen: Looked) -> Face | None:
-    """The largest face, where the studio would score it."""
-    if not seen.faces:
-        return None
-    face = seen.faces[0]
-    left, top, right, bottom = face.box
-    return face if abs(face.yaw) <= PROFILE and min(right - left, bottom - top) >= SMALLEST_FACE else None
 
 
 def says(seen: str, slot: str, wanted: str) -> bool:

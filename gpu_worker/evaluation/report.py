@@ -31,7 +31,7 @@ ROWS: Final = (
     ("adherence", "Prompts followed"),
     ("copy_paste", "Copies of a reference"),
     ("no_face_rate", "No face"),
-    ("not_measurable", "Face turned away or too small"),
+    ("not_measurable", "Face that cannot be measured"),
 )
 KINDS: Final = {
     "renders": "pictures of two people",

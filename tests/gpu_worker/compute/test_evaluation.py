@@ -183,13 +183,13 @@ def test_prompts_ask_for_every_value_equally_often() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
-def looked(embedding: np.ndarray | None, *, yaw: float = 0.0, side: float = 60.0) -> Looked:
+def looked(embedding: np.ndarray | None) -> Looked:
     face = embedding is not None and Face(
-        box=(0.0, 0.0, side, side),
+        box=(0.0, 0.0, 60.0, 60.0),
         confidence=0.9,
         keypoints=((20.0, 20.0), (40.0, 20.0), (30.0, 30.0), (22.0, 44.0), (38.0, 44.0)),
         embeddings={"scoring": tuple(float(v) for v in embedding)},
-        yaw=yaw,
+        yaw=0.0,
     )
     return Looked(
         width=128,
@@ -249,11 +249,6 @@ def test_prompts_and_traits_are_counted_apart() -> None:
     assert told["adherence_by"]["outfit"]["value"] == 0.5
     assert told["traits_kept"]["value"] == 0.5
     assert told["copy_paste"]["value"] == 0.5
-
-
-@pytest.mark.parametrize(("yaw", "side", "is_measured"), [(0, 60, True), (50, 60, False), (0, 12, False)])
-def test_profiles_and_tiny_faces_are_not_measured(yaw: float, side: float, is_measured: bool) -> None:
-    assert (figures.measured_face(looked(axis(0), yaw=yaw, side=side)) is not None) is is_measured
 
 
 def test_a_classifier_may_leave_the_name_of_the_slot_out() -> None:

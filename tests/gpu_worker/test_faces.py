@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from characters import faces
-from characters.faces import Expected, assign
+from gpu_worker import faces
 from gpu_worker.contracts import Face
+from gpu_worker.faces import Expected, assign
 from tests.characters.conftest import embedding, face, looked
 
 FLOOR = 0.2

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from characters import faces
+from gpu_worker import faces
 from gpu_worker.contracts import Face, Looked
 
 LIKENESS = 0.5

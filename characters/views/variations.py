@@ -324,7 +324,7 @@ def _progress(request: AuthenticatedRequest, batch: VariationBatch, have: str) -
     known = set(have.split(","))
     # Places that are still empty change with the state of the job: all of them come along when it ends.
     places = range(len(batch.plan)) if batch.job.has_ended or not have else sorted(made)
-    context = {
+    context: dict[str, Any] = {
         "progress": fragments.batch_progress(batch, made, audience),
         "news": [fragments.cell(batch, k, made.get(k), audience) for k in places if str(k) not in known],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -104,7 +105,7 @@ def seconds_to_compare(run: TrainingRun, pack: Pack, checkpoints: int, pictures:
     return jobs.estimate_seconds(KIND, run.job.queue, checkpoints * pictures, per_picture)
 
 
-def _settings(pack: Pack) -> dict[str, float | int | str]:
+def _settings(pack: Pack) -> dict[str, Any]:
     """As the standard tier makes pictures unless a person sets it otherwise: what is compared is what will be used."""
     width, height = pack.sizes[0] if pack.sizes else (pack.resolution, pack.resolution)
     return {

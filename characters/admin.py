@@ -9,7 +9,16 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from characters import actions, orders
-from characters.models import Character, Measurement, Preset, Reference, Variation, VariationBatch
+from characters.models import (
+    Character,
+    CharacterSheet,
+    Measurement,
+    Preset,
+    Reference,
+    SheetTake,
+    Variation,
+    VariationBatch,
+)
 from collaboration.admin import ReadOnlyAdmin
 
 
@@ -59,8 +68,8 @@ class CharacterAdmin(TrashableAdmin):
 
 @admin.register(Reference)
 class ReferenceAdmin(TrashableAdmin):
-    list_display = ("asset", "character", "verdict", "is_held_out", "added_by", "added_at", "trashed_at")
-    list_filter = ("verdict", "is_held_out", TrashFilter)
+    list_display = ("asset", "character", "origin", "verdict", "is_held_out", "added_by", "added_at", "trashed_at")
+    list_filter = ("verdict", "origin", "is_held_out", TrashFilter)
     list_select_related = ("asset", "character", "added_by")
     search_fields = ("character__name", "asset__original_name", "id")
     actions = ("trash", "take_back")
@@ -100,6 +109,22 @@ class MeasurementAdmin(ReadOnlyAdmin):
     list_select_related = ("variation", "asked_by")
     search_fields = ("variation__id",)
     date_hierarchy = "measured_at"
+
+
+@admin.register(CharacterSheet)
+class CharacterSheetAdmin(ReadOnlyAdmin):
+    list_display = ("id", "character", "created_by", "created_at")
+    list_select_related = ("character", "created_by")
+    search_fields = ("character__name", "id")
+    date_hierarchy = "created_at"
+
+
+@admin.register(SheetTake)
+class SheetTakeAdmin(ReadOnlyAdmin):
+    list_display = ("variation", "cell", "verdict", "decided_by", "decided_at")
+    list_filter = ("verdict",)
+    list_select_related = ("variation", "cell", "decided_by")
+    search_fields = ("cell__sheet__character__name", "variation__id")
 
 
 @admin.register(Preset)

@@ -44,6 +44,10 @@ class Picture:
     sha256: str
     seen: Looked | None
     """None while it was not looked at."""
+    is_generated: bool = False
+    """A model made it, and a person has chosen it: that it is soft is said, and rejects nothing."""
+    is_telling: bool = True
+    """It tells who the character is: see `profiles.telling`. Another one is compared, and says nothing of the rest."""
 
 
 Judgement = tuple[str, list[dict[str, str]]]
@@ -58,21 +62,21 @@ def judge(pictures: Sequence[Picture], pack: Pack, *, has_human_face: bool = Tru
     """
     standing = _standing(pictures, pack) if has_human_face else [None] * len(pictures)
     return [
-        _judge(p.seen, p.sha256, pictures[:k], standing[k], pack, has_human_face) if p.seen is not None else None
+        _judge(p, p.seen, pictures[:k], standing[k], pack, has_human_face) if p.seen is not None else None
         for k, p in enumerate(pictures)
     ]
 
 
 def _judge(
-    seen: Looked, sha256: str, earlier: Sequence[Picture], standing: Check | None, pack: Pack, has_human_face: bool
+    one: Picture, seen: Looked, earlier: Sequence[Picture], standing: Check | None, pack: Pack, has_human_face: bool
 ) -> Judgement:
     checks = [
         _one_face(seen) if has_human_face else None,
         _size(seen),
-        _sharpness(seen),
+        _sharpness(seen, is_generated=one.is_generated),
         _exposure(seen),
         _angle(seen) if has_human_face else None,
-        _duplicate(seen, sha256, earlier),
+        _duplicate(seen, one.sha256, earlier),
         _domain(seen, pack),
         standing,
     ]
@@ -145,7 +149,9 @@ def _size(seen: Looked) -> Check:
     return Check(name="size", verdict=PASS, word="Large enough", sentence=f"{seen.width} × {seen.height} px.")
 
 
-def _sharpness(seen: Looked) -> Check:
+def _sharpness(seen: Looked, *, is_generated: bool) -> Check:
+    if is_generated and seen.sharpness < SHARPNESS_WARN:
+        return Check(name="sharpness", verdict=WARN, word="Soft", sentence="The model drew this picture a little soft.")
     if seen.sharpness < SHARPNESS_REJECT:
         return Check(
             name="sharpness",
@@ -234,7 +240,7 @@ def _domain(seen: Looked, pack: Pack) -> Check | None:
 
 
 def _standing(pictures: Sequence[Picture], pack: Pack) -> list[Check | None]:
-    """Does each picture show the same person as most? Asked of the scoring encoder."""
+    """Does each picture show the same person as most of those that tell who it is? Asked of the scoring encoder."""
     faced = [
         (k, e)
         for k, p in enumerate(pictures)
@@ -242,11 +248,17 @@ def _standing(pictures: Sequence[Picture], pack: Pack) -> list[Check | None]:
     ]
     found: list[Check | None] = [None] * len(pictures)
     thresholds = {rate: calibration.threshold(rate, pack.quantiles(ENCODER)) for rate in (0.1, 0.01)} if faced else {}
-    grouped = strangers.groups([e for _, e in faced], same_from=thresholds[0.01]) if faced else None
+    telling = [(k, e) for k, e in faced if pictures[k].is_telling]
+    grouped = strangers.groups([e for _, e in telling], same_from=thresholds[0.01]) if telling else None
     if grouped is None:
         return found
-    for place, (k, _) in enumerate(faced):
+    for place, (k, _) in enumerate(telling):
         found[k] = _identity(grouped, place, thresholds)
+    for k, e in faced:
+        if not pictures[k].is_telling and (
+            joined := strangers.groups([*(other for _, other in telling), e], same_from=thresholds[0.01])
+        ):
+            found[k] = _identity(joined, len(telling), thresholds)
     return found
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from uuid import UUID
+
+from django.urls import reverse
 
 from characters.models import Reference, Variation
+from characters.scoring import trained_with
 from collaboration.wired import entries
 from gpu_worker.models import Reading
 
@@ -43,7 +48,9 @@ def of(reference: Reference) -> list[Derived]:
         )
     for callback in entries("SLOTS", "reference.derived"):
         found += callback(reference)
-    if made := _pictures(reference):
+    if derived := generated_from(reference):
+        found.append(_generated(reference, len(derived)))
+    if made := _pictures(reference, but={r.made_from_id for r in derived if r.made_from_id}):
         found.append(
             Derived(
                 title="One generated picture" if made == 1 else f"{made} generated pictures",
@@ -67,9 +74,45 @@ def of(reference: Reference) -> list[Derived]:
     return found
 
 
-def _pictures(reference: Reference) -> int:
+def generated_from(reference: Reference) -> list[Reference]:
+    """The generated references of the character whose pictures were conditioned on this one, or made with an adapter
+    that was trained with it; removed ones too, none that is erased."""
     pk = str(reference.pk)
-    rows = Variation.objects.present().filter(character_id=reference.character_id)
+    rows = (
+        Reference.objects.generated()
+        .filter(character_id=reference.character_id, asset__erased_at=None)
+        .exclude(pk=reference.pk)
+        .select_related("made_from__batch", "asset", "character__project")
+    )
+    found, by_adapter = [], dict[object, bool]()
+    for row in rows:
+        if row.made_from is None:
+            continue
+        adapter = row.made_from.batch.adapter_id
+        if adapter is not None and adapter not in by_adapter:
+            by_adapter[adapter] = pk in trained_with([adapter])
+        conditioned_on = (row.made_from.provenance.get("image_prompt") or {}).get("references") or ()
+        if pk in conditioned_on or by_adapter.get(adapter, False):
+            found.append(row)
+    return found
+
+
+def _generated(reference: Reference, count: int) -> Derived:
+    args = [reference.character.project.slug, reference.character_id]
+    one = count == 1
+    return Derived(
+        title="One generated reference" if one else f"{count} generated references",
+        note=("It stays and is" if one else "They stay and are")
+        + f" learnt from, unless you erase {'it' if one else 'them'} too. Pictures made from it stay.",
+        url=reverse("characters:references", args=args),
+        erase_url=reverse("characters:reference_erase_generated", args=[*args, reference.pk]),
+        erase_label="Erase it too" if one else f"Erase all {count}",
+    )
+
+
+def _pictures(reference: Reference, *, but: Collection[UUID]) -> int:
+    pk = str(reference.pk)
+    rows = Variation.objects.present().filter(character_id=reference.character_id).exclude(pk__in=but)
     return sum(
         1
         for provenance, against in rows.values_list("provenance", "measured_against").iterator()

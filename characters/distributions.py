@@ -130,7 +130,11 @@ def measure(studio: Studio) -> Measured:
 
 def _embeddings(routes: dict[Any, Route]) -> dict[Any, list[tuple[float, ...]]]:
     """Character id -> embeddings of its references, by what measures it."""
-    usable = Reference.objects.usable().filter(character__in=list(routes)).order_by("asset__sha256")
+    usable = (
+        Reference.objects.usable()
+        .filter(character__in=list(routes), origin=Reference.UPLOADED)
+        .order_by("asset__sha256")
+    )
     assets: dict[Any, list[Any]] = defaultdict(list)
     for character, asset in usable.values_list("character_id", "asset_id"):
         if len(assets[character]) < MOST_REFERENCES:

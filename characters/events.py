@@ -294,6 +294,75 @@ class MeasurementFinished(_OfVariation):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FacesOrdered(_OfVariation):
+    kind: ClassVar[str] = "face.ordered"
+    batch_id: UUID
+    count: int
+
+    def summary(self) -> str:
+        return f"asked for {_count(self.count, 'face')} to cast {self.name} from"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceChosen(_OfReference):
+    kind: ClassVar[str] = "face.chosen"
+    variation_id: UUID
+    reference_id: UUID
+
+    def summary(self) -> str:
+        return f"chose a generated face for {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OfSheet(_OfCharacter):
+    topic: ClassVar[str] = "Character sheets"
+    sheet_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetOrdered(_OfSheet):
+    kind: ClassVar[str] = "sheet.ordered"
+    batch_id: UUID
+    count: int
+
+    def summary(self) -> str:
+        return f"ordered {_count(self.count, 'picture')} for a character sheet of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SheetDecision(_OfSheet):
+    variation_ids: list[UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetApproved(_SheetDecision):
+    kind: ClassVar[str] = "sheet.approved"
+    reference_ids: list[UUID]
+    replaced_ids: list[UUID]
+    """Variations that were approved for the same cells before."""
+
+    def summary(self) -> str:
+        return f"approved {_count(len(self.variation_ids), 'picture')} of a character sheet of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetRejected(_SheetDecision):
+    kind: ClassVar[str] = "sheet.rejected"
+
+    def summary(self) -> str:
+        return f"rejected {_count(len(self.variation_ids), 'picture')} of a character sheet of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SheetReopened(_SheetDecision):
+    kind: ClassVar[str] = "sheet.reopened"
+
+    def summary(self) -> str:
+        what = _count(len(self.variation_ids), "decision")
+        return f"took back {what} on a character sheet of {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _OfPreset(Happening):
     topic: ClassVar[str] = "Variations"
     preset_id: int

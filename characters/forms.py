@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import QueryDict
 
+from characters import sheets
 from characters.models import REFERENCES_NEEDED, TIERS, Character
 from characters.variations import AXES, Settings
 from gpu_worker import selection
@@ -48,7 +49,7 @@ class CharacterForm(forms.Form):
         label="Description",
         required=False,
         widget=forms.Textarea(attrs={"rows": 3, "dir": "auto", "data-limit": "4000"}),
-        help_text="Who this is in the film. For people; prompts do not use it.",
+        help_text="Who this is in the film. For people; only casting a face takes words from it.",
     )
     noun = _line(
         "Noun", limit=40, help_text="What a prompt calls them: woman, man, person, creature.", initial="person"
@@ -202,7 +203,7 @@ class OrderForm(forms.Form):
         """The axes to offer: each with the pack's choices, and what else was typed."""
         rows = []
         for axis in AXES:
-            offered, chosen = self.pack.slots.get(axis, ()), self.chosen.get(axis, ())
+            offered, chosen = self.offered(axis), self.chosen.get(axis, ())
             if axis == "colour" and not offered and not chosen:
                 continue
             rows.append(
@@ -216,6 +217,10 @@ class OrderForm(forms.Form):
                 }
             )
         return rows
+
+    def offered(self, axis: str) -> tuple[str, ...]:
+        """The choices of an axis, without those that a person adds."""
+        return tuple(self.pack.slots.get(axis, ()))
 
     def settings(self) -> Settings:
         """Call after `is_valid`. What was left empty takes the defaults."""
@@ -234,6 +239,46 @@ class OrderForm(forms.Form):
             guidance=values["guidance"],
             seed=values["seed"],
         )
+
+
+class SheetForm(OrderForm):
+    """Angles and expressions to combine; of everything else one value for the whole sheet."""
+
+    def offered(self, axis: str) -> tuple[str, ...]:
+        grid = {sheets.ANGLE: sheets.angles_of, sheets.EXPRESSION: sheets.expressions_of}
+        return grid[axis](self.pack) if axis in grid else super().offered(axis)
+
+    @property
+    def grid(self) -> list[dict[str, Any]]:
+        """Rows, then columns."""
+        found = {axis["name"]: axis for axis in self.axes}
+        angle, expression = found[sheets.ANGLE], found[sheets.EXPRESSION]
+        return [angle | {"label": "Angles"}, expression | {"label": "Expressions"}]
+
+    @property
+    def common(self) -> list[dict[str, Any]]:
+        return [axis for axis in self.axes if axis["name"] not in (sheets.ANGLE, sheets.EXPRESSION)]
+
+
+class CastingForm(forms.Form):
+    """Who the face belongs to, in words. What they must be is decided by `actions.order_faces`."""
+
+    noun = _line("Noun", limit=40, help_text="Woman, man, person, creature.")
+    age = _line("Age", limit=40, help_text="In words or years.")
+    traits = _line("Traits", limit=400, help_text="Hair, eyes, glasses, scars. Separate with commas.")
+    count = _number("Faces", 1, 24, "1", whole=True, initial=sheets.FACES)
+
+    @classmethod
+    def for_character(cls, character: Character) -> CastingForm:
+        """Filled with what the team wrote, and what the description says where they wrote nothing."""
+        words = sheets.words_for_casting(character)
+        return cls(initial={"noun": words.noun, "age": words.age, "traits": ", ".join(words.traits)})
+
+    def values(self) -> dict[str, Any]:
+        """As `actions.order_faces` takes them."""
+        values = self.cleaned_data
+        words = {"noun": values["noun"] or "person", "age": values["age"], "traits": values["traits"]}
+        return words | {"count": _or(values["count"], sheets.FACES)}
 
 
 def _or(value: Any, default: Any) -> Any:

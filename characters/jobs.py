@@ -16,6 +16,7 @@ from assets.metadata import GenerationSettings
 from assets.metadata.settings import LoraUse
 from assets.models import Asset, StoredFileDamaged
 from characters import actions, events, scoring
+from characters.actions.references import ENCODERS
 from characters.keypoints import faces_of
 from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
 from characters.variations import Settings
@@ -25,9 +26,6 @@ from gpu_worker.contracts import AdapterUse, GenerateRequest, IdentityUse, LookR
 from gpu_worker.kinds import JobKind
 from gpu_worker.models import Job, JobOutput, Reading
 from gpu_worker.packs import Pack
-
-ENCODERS = ("conditioning", "scoring")
-"""What a reading of the studio holds of each face."""
 
 
 def fetch(asset: Asset, folder: Path) -> Path:
@@ -171,7 +169,14 @@ def _prepare_variations(job: Job, workdir: Path) -> GenerateRequest | None:
         adapter=adapter,
         identity=identity,
         best_of=control.best_of if control else 1,
+        encoders=_encoders(batch, pack),
     )
+
+
+def _encoders(batch: VariationBatch, pack: Pack) -> tuple[str, ...]:
+    """A picture that may become a reference is seen by all that see references, while it is in memory anyway."""
+    wanted = ENCODERS if batch.is_casting or batch.sheet_id is not None else (scoring.ENCODER,)
+    return tuple(name for name in wanted if name in pack.encoders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +287,8 @@ def _accept_variation(job: Job, output: Output, staged: Staged) -> None:
     )
     is_compared = scoring.route_of(batch.character).compares(pack)
     actions.measure_variation(variation=variation, seen=seen if is_compared else None)
+    if batch.sheet_id is not None:
+        actions.note_take(variation=variation)
 
 
 def _variations_ended(job: Job) -> None:

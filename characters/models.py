@@ -86,6 +86,8 @@ class Character(models.Model):
     """Median identity score of the latest batch, 0-100."""
     reference_count = models.PositiveIntegerField(default=0)
     """Usable references: those that passed their checks, with or without a warning."""
+    generated_count = models.PositiveIntegerField(default=0)
+    """How many of them a model made."""
     domain = models.CharField(max_length=12, blank=True)
     """What the usable references are, `illustration` or `photograph`: see `gpu_worker.routing`. Empty while unclear."""
     adapter_version = models.PositiveIntegerField(null=True)
@@ -137,16 +139,35 @@ class ReferenceQuerySet(models.QuerySet["Reference"]):
         """Usable, and not held out to measure with."""
         return self.usable().filter(is_held_out=False)
 
+    def generated(self) -> ReferenceQuerySet:
+        """Made by a model and taken in by a person."""
+        return self.exclude(origin=Reference.UPLOADED)
+
 
 class Reference(models.Model):
-    """A picture that shows who a character is."""
+    """A picture that shows who a character is.
 
+    One that a model made counts for training. It is no truth: nothing is measured against it, and nothing is learnt
+    from it of who the character is, while there are uploaded ones.
+    """
+
+    UPLOADED, CAST, SHEET = "uploaded", "cast", "sheet"
+    ORIGINS: ClassVar = [
+        (UPLOADED, "Uploaded"),
+        (CAST, "Generated from words and chosen as the face"),
+        (SHEET, "Generated and approved on a character sheet"),
+    ]
     CHECKING, PASS, WARN, REJECT = "checking", "pass", "warn", "reject"
     VERDICTS: ClassVar = [(CHECKING, "Checking"), (PASS, "Pass"), (WARN, "Warning"), (REJECT, "Rejected")]
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     character = models.ForeignKey(Character, on_delete=models.CASCADE, related_name="references")
     asset = models.ForeignKey("assets.Asset", on_delete=models.CASCADE, related_name="references")
+    origin = models.CharField(max_length=10, choices=ORIGINS, default=UPLOADED)
+    made_from = models.OneToOneField(
+        "characters.Variation", null=True, blank=True, on_delete=models.SET_NULL, related_name="as_reference"
+    )
+    """The generated picture that it is, with its provenance; None for an uploaded one."""
     verdict = models.CharField(max_length=10, choices=VERDICTS, default=CHECKING)
     checks = models.JSONField(default=list)
     """[{name, verdict, word, sentence}] in the order in which they are shown."""
@@ -165,6 +186,10 @@ class Reference(models.Model):
 
     def __str__(self) -> str:
         return f"Reference {self.pk}"
+
+    @property
+    def is_generated(self) -> bool:
+        return self.origin != self.UPLOADED
 
 
 class IdentityProfile(models.Model):
@@ -298,6 +323,12 @@ class VariationBatch(models.Model):
     """Why this tier and model: shown on every picture."""
     pack = models.CharField(max_length=60)
     adapter = models.ForeignKey("gpu_worker.Adapter", null=True, on_delete=models.SET_NULL, related_name="+")
+    is_casting = models.BooleanField(default=False)
+    """Faces made from words alone, of which one is chosen as the character's."""
+    sheet = models.ForeignKey(
+        "characters.CharacterSheet", null=True, blank=True, on_delete=models.CASCADE, related_name="batches"
+    )
+    """The character sheet that its pictures are takes of."""
     created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -377,3 +408,68 @@ class Measurement(models.Model):
 
     def __str__(self) -> str:
         return f"Measurement of {self.variation_id}"
+
+
+class CharacterSheet(models.Model):
+    """One person from several angles with several expressions, to be approved picture by picture."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    character = models.ForeignKey(Character, on_delete=models.CASCADE, related_name="sheets")
+    created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["character", "-created_at", "-id"], name="sheet_by_time")]
+
+    def __str__(self) -> str:
+        return f"Character sheet of {self.character}"
+
+    def get_absolute_url(self) -> str:
+        here = reverse("characters:sheets", args=[self.character.project.slug, self.character_id])
+        return f"{here}?sheet={self.pk}"
+
+
+class SheetCell(models.Model):
+    """One angle with one expression."""
+
+    sheet = models.ForeignKey(CharacterSheet, on_delete=models.CASCADE, related_name="cells")
+    place = models.PositiveIntegerField()
+    """From 0, row by row: a row is an angle, a column an expression."""
+    angle = models.CharField(max_length=120)
+    expression = models.CharField(max_length=120)
+
+    class Meta:
+        ordering = ["sheet", "place"]
+        constraints = [
+            models.UniqueConstraint(fields=["sheet", "place"], name="one_cell_per_place"),
+            models.UniqueConstraint(fields=["sheet", "angle", "expression"], name="one_cell_per_angle_and_expression"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.angle}, {self.expression}"
+
+
+class SheetTake(models.Model):
+    """One picture made for a cell, and what a person decided about it. An approved one is a reference:
+    `variation.as_reference`."""
+
+    UNDECIDED, APPROVED, REJECTED = "undecided", "approved", "rejected"
+    VERDICTS: ClassVar = [(UNDECIDED, "Not decided"), (APPROVED, "Approved"), (REJECTED, "Rejected")]
+
+    cell = models.ForeignKey(SheetCell, on_delete=models.CASCADE, related_name="takes")
+    variation = models.OneToOneField(Variation, on_delete=models.CASCADE, related_name="sheet_take")
+    verdict = models.CharField(max_length=10, choices=VERDICTS, default=UNDECIDED)
+    decided_by = models.ForeignKey(USER, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    decided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["cell", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cell"], condition=models.Q(verdict="approved"), name="one_approved_take_per_cell"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Take of {self.cell}"

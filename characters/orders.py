@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from characters import events, profiles, variations
-from characters.models import Character, IdentityProfile, Preset, VariationBatch
+from characters.models import Character, CharacterSheet, IdentityProfile, Preset, VariationBatch
 from characters.variations import Settings
 from collaboration import events as log
 from collaboration.events import Happening
@@ -79,14 +79,23 @@ def propose(*, character: Character, settings: Settings) -> Proposal:
     )
 
 
-def order_variations(*, character: Character, settings: Settings, actor: User, priority: int = 1) -> VariationBatch:
-    """Order a batch. Raises ValidationError, keyed by field, with sentences."""
+def order_variations(
+    *,
+    character: Character,
+    settings: Settings,
+    actor: User,
+    priority: int = 1,
+    sheet: CharacterSheet | None = None,
+    is_casting: bool = False,
+) -> VariationBatch:
+    """Order a batch: of variations, of takes of a `sheet`, or of faces to cast. Raises ValidationError, keyed by field,
+    with sentences."""
     proposal = propose(character=character, settings=settings)
     choice, plan = proposal.choice, proposal.plan
     with transaction.atomic():
         job = jobs.enqueue(
             kind="variation.generate",
-            title=f"Generate {len(plan)} of {character.name}",
+            title=_title(character, len(plan), sheet=sheet, is_casting=is_casting),
             project=character.project,
             actor=actor,
             subject=("character", character.pk),
@@ -105,15 +114,33 @@ def order_variations(*, character: Character, settings: Settings, actor: User, p
             tier_reason=choice.reason[:300],
             pack=choice.pack.name,
             adapter=proposal.adapter,
+            sheet=sheet,
+            is_casting=is_casting,
             created_by=actor,
         )
         job.arguments = {"batch": str(batch.pk)}
         Job.objects.filter(pk=job.pk).update(arguments=job.arguments)
-        happening = events.VariationsOrdered(
-            character_id=character.pk, name=character.name, batch_id=batch.pk, count=len(plan), tier=choice.tier
-        )
-        log.record(character.project, happening, actor=actor)
+        log.record(character.project, _ordered(batch), actor=actor)
     return batch
+
+
+def _title(character: Character, count: int, *, sheet: CharacterSheet | None, is_casting: bool) -> str:
+    if sheet is not None:
+        return f"Character sheet of {character.name}"
+    return f"Cast {count} faces for {character.name}" if is_casting else f"Generate {count} of {character.name}"
+
+
+def _ordered(batch: VariationBatch) -> Happening:
+    character, count = batch.character, len(batch.plan)
+    if batch.sheet_id is not None:
+        return events.SheetOrdered(
+            character_id=character.pk, name=character.name, sheet_id=batch.sheet_id, batch_id=batch.pk, count=count
+        )
+    if batch.is_casting:
+        return events.FacesOrdered(character_id=character.pk, name=character.name, batch_id=batch.pk, count=count)
+    return events.VariationsOrdered(
+        character_id=character.pk, name=character.name, batch_id=batch.pk, count=count, tier=batch.tier
+    )
 
 
 def cancel_batch(*, batch: VariationBatch, actor: User) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.http import Http404
 
-from characters.models import Character, LookAlike, Reference, Variation, VariationBatch
+from characters.models import Character, CharacterSheet, LookAlike, Reference, Variation, VariationBatch
 from collaboration.models import User
 from collaboration.permissions import Verb, require
 
@@ -61,3 +61,13 @@ def access_look_alike(user: User, look_alike_id: int, *, verb: Verb = Verb.SEE) 
         raise Http404
     require(user, verb, look_alike.first.project)
     return look_alike
+
+
+def access_sheet(user: User, sheet_id: UUID, *, verb: Verb = Verb.SEE) -> CharacterSheet:
+    """Raises as `access_character`."""
+    rows = CharacterSheet.objects.select_related("character__project__studio", "created_by")
+    sheet = rows.filter(pk=sheet_id).first()
+    if sheet is None:
+        raise Http404
+    require(user, verb, sheet.character.project)
+    return sheet

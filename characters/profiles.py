@@ -16,7 +16,7 @@ from gpu_worker.contracts import Looked
 
 
 def how_many_to_hold_out(usable: int) -> int:
-    """From 8 references on, 20 %, at least 2, are kept to measure with."""
+    """From 8 uploaded references on, 20 %, at least 2, are kept to measure with."""
     return 0 if usable < HOLD_OUT_FROM else max(HOLD_OUT_LEAST, round(usable * HOLD_OUT_SHARE))
 
 
@@ -26,14 +26,16 @@ def choose_held_out(
     trained_with: Collection[str] = (),
     has_human_face: bool = True,
 ) -> set[Any]:
-    """Return the ids of the references to hold out, of those usable.
+    """Return the ids of the references to hold out, of those usable. Only uploaded ones are counted and taken: what a
+    model made is no truth to measure a model with.
 
     `trained_with`: ids of those that an adapter has learnt from; they are taken last, for nothing made with it can be
     measured against them. Who was held out stays so; new ones are taken by the hash of the picture, which nobody chose.
     Profile views are not taken, for identity cannot be measured on them; without a human face the angle is not known.
     """
-    count = how_many_to_hold_out(len(references))
-    fit = [r for r, seen in references if seen and (not has_human_face or _shows_its_face(seen))]
+    real = [(r, seen) for r, seen in references if not r.is_generated]
+    count = how_many_to_hold_out(len(real))
+    fit = [r for r, seen in real if seen and (not has_human_face or _shows_its_face(seen))]
     ordered = sorted(fit, key=lambda r: (str(r.pk) in trained_with, not r.is_held_out, r.asset.sha256))
     return {r.pk for r in ordered[:count]}
 
@@ -41,6 +43,15 @@ def choose_held_out(
 def _shows_its_face(seen: Looked) -> bool:
     face = main_face(seen)
     return face is not None and angle_of(face) != "profile"
+
+
+def telling(references: Sequence[Reference]) -> list[Reference]:
+    """Of references, those that tell who the character is: the uploaded ones; where there are none, the face that was
+    cast; else all. What was made of them can neither teach nor judge it without repeating its own errors."""
+    for origin in (Reference.UPLOADED, Reference.CAST):
+        if found := [r for r in references if r.origin == origin]:
+            return found
+    return list(references)
 
 
 def centroid_and_spread(embeddings: Sequence[Sequence[float]]) -> tuple[list[float], float]:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import Count, F, FloatField, Prefetch, Q, QuerySet, Value
+from django.db.models import Count, Exists, F, FloatField, OuterRef, Prefetch, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Lower
 
 from characters import scoring
@@ -119,7 +119,9 @@ def gallery(project: Project, wanted: Filter, *, after: str = "") -> Page:
         step = "lt" if sort.descending else "gt"
         rows = rows.filter(Q(**{f"sort_key__{step}": value}) | Q(sort_key=value, **{f"id__{step}": id}))
     sign = "-" if sort.descending else ""
-    rows = rows.select_related("picture").prefetch_related(_scrubbed()).order_by(f"{sign}sort_key", f"{sign}id")
+    generated = Reference.objects.present().generated().filter(character=OuterRef("pk"), asset=OuterRef("picture"))
+    rows = rows.annotate(shows_generated=Exists(generated)).select_related("picture").prefetch_related(_scrubbed())
+    rows = rows.order_by(f"{sign}sort_key", f"{sign}id")
     found = list(rows[: PAGE + 1])
     more, found = len(found) > PAGE, found[:PAGE]
     return Page(

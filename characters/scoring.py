@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from characters import profiles
 from characters.checks import main_face
 from characters.models import Character, Reference, VariationBatch
 from collaboration.wired import entries
@@ -54,6 +55,8 @@ class Truth:
     is_held_out: bool
     references: Sequence[str] = ()
     """Their ids."""
+    is_generated: bool = False
+    """There are no uploaded references: a model made all of these."""
     pool: Sequence[str] = ()
     """Ids of all that could serve, those that show nothing to measure too: while it is the same, so is the truth."""
 
@@ -86,13 +89,15 @@ class Enrolment:
     """Asset id -> reading, for those that the pack looked at."""
 
     def truth(self, *, encoder: str, known: Collection[str] = (), itself: str = "") -> Truth:
-        """The held-out references; where there are none, all usable ones, and it says so.
+        """The held-out references; where there are none, all that tell who the character is, and it says so:
+        generated ones only where nothing was uploaded.
 
         `known`: ids of references that what is measured was conditioned on or trained with. Whatever they are by now,
         for it they are not held out. `itself`: digest of the picture that is measured; where it is a reference, it is
         left out. Profile views are left out, too: identity cannot be measured on a face seen so.
         """
-        others = [r for r in self.references if not itself or r.asset.sha256 != itself]
+        telling = profiles.telling(self.references)
+        others = [r for r in telling if not itself or r.asset.sha256 != itself]
         held_out = [r for r in others if r.is_held_out and str(r.pk) not in known]
         pool = held_out or others
         found = [(r, e) for r in pool if (s := self.seen.get(r.asset_id)) and (e := embedding_of(s, encoder))]
@@ -101,6 +106,7 @@ class Enrolment:
             is_held_out=bool(held_out),
             references=[str(r.pk) for r, _ in found],
             pool=sorted(str(r.pk) for r in pool),
+            is_generated=any(r.is_generated for r in telling),
         )
 
 
@@ -166,6 +172,7 @@ def score(seen: Looked | None, truth: Truth, route: Route) -> Score:
         return Score(value=None, cosine=None, reason=route.reason, against={"encoder": route.encoder})
     against = {
         "held_out": truth.is_held_out,
+        "generated": truth.is_generated,
         "references": len(truth.embeddings),
         "reference_ids": list(truth.references),
         "pool": list(truth.pool),

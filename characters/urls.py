@@ -2,7 +2,17 @@ from __future__ import annotations
 
 from django.urls import path
 
-from characters.views import calibration, compare, detail, gallery, look_alikes, measurements, references, variations
+from characters.views import (
+    calibration,
+    compare,
+    detail,
+    gallery,
+    look_alikes,
+    measurements,
+    references,
+    sheets,
+    variations,
+)
 
 app_name = "characters"
 
@@ -10,6 +20,7 @@ _all = "projects/<slug:project>/characters/"
 _one = _all + "<uuid:pk>/"
 _reference = _one + "references/<uuid:reference_id>/"
 _batch = _all + "batches/<uuid:batch_id>/"
+_sheet = _all + "sheets/<uuid:sheet_id>/"
 _variation = _all + "variations/<uuid:variation_id>/"
 _preset = _all + "presets/<int:preset_id>/"
 
@@ -46,6 +57,19 @@ urlpatterns = [
     path(_reference + "trash/", references.trash, name="reference_trash"),
     path(_reference + "restore/", references.restore, name="reference_restore"),
     path(_reference + "erase/", references.erase, name="reference_erase"),
+    path(_reference + "erase/generated/", references.erase_generated, name="reference_erase_generated"),
+    # /projects/<slug>/characters/<uuid>/sheets/
+    path(_one + "sheets/", sheets.sheets_page, name="sheets"),
+    path(_one + "sheets/estimate/", sheets.estimate, name="sheet_estimate"),
+    path(_one + "faces/", sheets.cast, name="faces"),
+    # /projects/<slug>/characters/sheets/<uuid>/
+    path(_sheet + "progress/", sheets.progress, name="sheet_progress"),
+    path(_sheet + "job/<str:what>/", sheets.job, name="sheet_job"),
+    path(_sheet + "pictures/approve/", sheets.approve, name="sheet_approve"),
+    path(_sheet + "pictures/reject/", sheets.reject, name="sheet_reject"),
+    path(_sheet + "pictures/reopen/", sheets.reopen, name="sheet_reopen"),
+    path(_sheet + "cells/<int:place>/again/", sheets.again, name="sheet_again"),
+    path(_sheet + "sheet.png", sheets.picture, name="sheet_picture"),
     # /projects/<slug>/characters/<uuid>/variations/
     path(_one + "variations/", variations.variations, name="variations"),
     path(_one + "variations/estimate/", variations.estimate, name="estimate"),
@@ -59,8 +83,11 @@ urlpatterns = [
     path(_batch + "progress/", variations.batch_progress, name="batch_progress"),
     path(_batch + "cancel/", variations.batch_cancel, name="batch_cancel"),
     path(_batch + "retry/", variations.batch_retry, name="batch_retry"),
+    path(_batch + "faces/progress/", sheets.faces_progress, name="faces_progress"),
+    path(_batch + "faces/job/<str:what>/", sheets.faces_job, name="faces_job"),
     # /projects/<slug>/characters/variations/<uuid>/
     path(_variation, variations.variation, name="variation"),
+    path(_variation + "choose/", sheets.choose, name="face_choose"),
     path(_variation + "pick/", variations.pick, name="variation_pick"),
     path(_variation + "unpick/", variations.unpick, name="variation_unpick"),
     path(_variation + "trash/", variations.trash, name="variation_trash"),

@@ -125,6 +125,7 @@ def examine(
     findings = [
         _count(character, tier, pictures, held_out, len(usable)),
         _left_out(present, held_out, wanted),
+        _generated(pictures),
         _captions(pictures, trigger, pack),
         _domain(pictures, pack),
         _looked_at(pictures, pack),
@@ -185,6 +186,24 @@ def _left_out(present: list[Reference], held_out: list[Reference], wanted: set[s
             sentence=f"{_plural(len(kept), 'chosen reference')} will not be trained on: it serves to measure with.",
         )
     return None
+
+
+def _generated(pictures: list[Picture]) -> Finding | None:
+    """What a model made teaches a model mostly what it did already."""
+    count = sum(1 for p in pictures if p.reference.is_generated)
+    if not count:
+        return None
+    if count < len(pictures) / 2:
+        what = f"{count} of {len(pictures)} pictures were generated and approved."
+        return Finding(name="generated", verdict=PASS, word="Some generated", sentence=what)
+    which = "All" if count == len(pictures) else f"{count} of {len(pictures)}"
+    return Finding(
+        name="generated",
+        verdict=WARN,
+        word="Mostly generated",
+        sentence=f"{which} pictures were generated, so the adapter learns much of what the model shows already. "
+        "Every uploaded reference makes it surer.",
+    )
 
 
 def _captions(pictures: list[Picture], trigger: str, pack: Pack) -> Finding | None:

@@ -147,7 +147,10 @@ def run(request: Any, run: TrainingRun) -> dict[str, Any]:
         "sample_steps": [{"step": s.step, "score": s.score, "samples": [sample(x) for x in s.samples]} for s in steps],
         "prompts": run.samples_wanted,
         "references": [
-            {"caption": r.caption, "picture": picture(r.reference.asset, alt=r.caption, sizes="64px")}
+            {
+                "caption": f"{r.caption} (generated)" if r.reference.is_generated else r.caption,
+                "picture": picture(r.reference.asset, alt=r.caption, sizes="64px"),
+            }
             if r.reference
             else {"caption": "Erased since", "picture": None}
             for r in queries.references_of(run)

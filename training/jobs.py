@@ -15,6 +15,7 @@ from assets.metadata import GenerationSettings, LoraUse
 from assets.models import Asset
 from characters import scoring
 from characters.jobs import fetch
+from characters.models import Reference
 from gpu_worker import contracts
 from gpu_worker.contracts import Output, RunError, SamplePicture, TrainingPicture, TrainRequest
 from gpu_worker.kinds import JobKind
@@ -108,6 +109,8 @@ def _metadata(run: TrainingRun, pack: Pack) -> tuple[tuple[str, str], ...]:
     """What other tools read from the adapter's file (ModelSpec 1.0.1)."""
     character = run.character
     by = run.created_by.display_name if run.created_by else ""
+    ids = [r["id"] for r in run.references]
+    generated = Reference.objects.generated().filter(pk__in=ids).count()
     told = {
         "modelspec.title": f"{character.name} ({character.project.name})",
         "modelspec.description": f"Keeps the character {character.name} the same person in every picture.",
@@ -118,6 +121,8 @@ def _metadata(run: TrainingRun, pack: Pack) -> tuple[tuple[str, str], ...]:
         "modelspec.tags": "character",
         "persona.character": str(character.pk),
         "persona.run": str(run.pk),
+        "persona.references": str(len(ids)),
+        "persona.generated_references": str(generated),
     }
     return tuple((name, value) for name, value in told.items() if value)
 

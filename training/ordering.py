@@ -150,6 +150,7 @@ class Order:
             "said": picture.said,
             "field": f"{CAPTION}{reference.pk}",
             "is_chosen": is_chosen,
+            "is_generated": reference.is_generated,
             "warnings": warnings,
         }
 

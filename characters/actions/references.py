@@ -11,21 +11,25 @@ from django.utils import timezone
 
 from assets import actions as assets
 from assets.models import Asset
-from characters import checks, events, profiles, scoring
+from characters import checks, derivations, events, profiles, scoring
 from characters.actions.look_alikes import compare_with_cast
 from characters.actions.profiles import learn
 from characters.actions.recording import lock, named, record, touch
 from characters.actions.status import write_status
-from characters.models import Character, Reference
+from characters.models import Character, Reference, SheetTake, Variation
 from collaboration import events as log
 from collaboration.models import User
 from collaboration.wired import entries
 from gpu_worker import actions as jobs
-from gpu_worker import catalog, contracts, routing
+from gpu_worker import catalog, contracts, prompts, routing
+from gpu_worker.contracts import Looked
 from gpu_worker.models import Adapter, Job, Reading
+from gpu_worker.packs import Pack
 
 LOOK_TOGETHER = 24
 """References one job looks at; more make another job."""
+ENCODERS = ("conditioning", "scoring")
+"""What a reading of the studio holds of each face, as far as the pack has them."""
 
 
 def add_references(*, character: Character, assets: Sequence[Asset], actor: User) -> list[Reference]:
@@ -43,6 +47,34 @@ def add_references(*, character: Character, assets: Sequence[Asset], actor: User
         _order_look(row, ids, actor)
         record(row, events.ReferencesAdded(**named(row), reference_ids=ids), actor=actor)
     return references
+
+
+def take_in_generated(*, character: Character, variations: Sequence[Variation], origin: str, actor: User) -> list[Any]:
+    """Make generated pictures references, in the caller's transaction, with the character locked. Returns their ids.
+
+    One that was a reference before becomes the same one again. A picture that was seen by all encoders when it was made
+    is judged at once; the others are looked at first.
+    """
+    ids = []
+    for variation in variations:
+        reference, is_new = Reference.objects.get_or_create(
+            made_from=variation,
+            defaults={
+                "character": character,
+                "asset": variation.asset,
+                "origin": origin,
+                "caption": ", ".join(prompts.phrases(variation.axes, catalog.default_pack()))[:400],
+                "added_by": actor,
+            },
+        )
+        if not is_new and reference.trashed_at is not None:
+            reference.trashed_at = None
+            reference.save(update_fields=["trashed_at"])
+        ids.append(reference.pk)
+    refresh_references(character)
+    if unseen := list(Reference.objects.filter(pk__in=ids, verdict=Reference.CHECKING).values_list("pk", flat=True)):
+        _order_look(character, unseen, actor)
+    return ids
 
 
 def _order_look(character: Character, ids: Sequence[Any], actor: User | None) -> None:
@@ -79,12 +111,8 @@ def check_again(*, character: Character, actor: User | None) -> int:
     with transaction.atomic():
         row = lock(character)
         pack = catalog.default_pack()
-        present = row.references.present().filter(asset__erased_at=None)
-        seen = set(
-            Reading.objects.filter(
-                asset__references__in=present, pack=pack.name, pack_version=pack.version
-            ).values_list("asset_id", flat=True)
-        )
+        present = list(row.references.present().filter(asset__erased_at=None))
+        seen = _seen([r.asset_id for r in present], pack)
         ids = [r.pk for r in present if r.asset_id not in seen]
         Reference.objects.filter(pk__in=ids).update(verdict=Reference.CHECKING, checks=[])
         refresh_references(row)
@@ -105,15 +133,25 @@ def trash_reference(*, reference: Reference, actor: User) -> Reference:
 
 
 def restore_reference(*, reference: Reference, actor: User) -> Reference:
-    """What was erased cannot come back; then nothing happens."""
+    """What was erased, or is not approved any more, cannot come back; then nothing happens: see `why_not_back`."""
     with transaction.atomic():
         character = lock(reference.character)
-        rows = Reference.objects.exclude(trashed_at=None).filter(pk=reference.pk, asset__erased_at=None)
-        if rows.update(trashed_at=None):
+        rows = Reference.objects.exclude(trashed_at=None).filter(pk=reference.pk)
+        if not why_not_back(reference) and rows.update(trashed_at=None):
             refresh_references(character)
             record(character, events.ReferenceRestored(**named(character), reference_id=reference.pk), actor=actor)
     reference.refresh_from_db()
     return reference
+
+
+def why_not_back(reference: Reference) -> str:
+    """Why a removed reference cannot be taken back, in a sentence; empty when it can."""
+    if Asset.objects.filter(pk=reference.asset_id).exclude(erased_at=None).exists():
+        return "This picture was erased for good and cannot come back."
+    take = SheetTake.objects.filter(variation=reference.made_from_id).first() if reference.made_from_id else None
+    if reference.origin == Reference.SHEET and (take is None or take.verdict != SheetTake.APPROVED):
+        return "The approval of this picture was taken back. Approve it on its character sheet."
+    return ""
 
 
 def erase_reference(*, reference: Reference, actor: User) -> None:
@@ -139,6 +177,16 @@ def erase_reference(*, reference: Reference, actor: User) -> None:
             refresh_references(one)
             record(one, events.ReferenceErased(**named(one), reference_id=reference.pk), actor=actor)
     reference.refresh_from_db()
+
+
+def erase_generated_from(*, reference: Reference, actor: User) -> int:
+    """Erase for good the generated references that were made from this one: see `derivations.generated_from`. Returns
+    how many."""
+    with transaction.atomic():
+        derived = derivations.generated_from(reference)
+        for one in derived:
+            erase_reference(reference=one, actor=actor)
+    return len(derived)
 
 
 # ---------------------------------------------------------------------------------------------------- answers
@@ -187,8 +235,17 @@ def refresh_references(character: Character) -> None:
     """
     pack = catalog.default_pack()
     present = list(character.references.present().select_related("asset"))
-    seen = scoring.readings([r.asset_id for r in present], pack)
-    pictures = [checks.Picture(sha256=r.asset.sha256, seen=seen.get(r.asset_id)) for r in present]
+    seen = _seen([r.asset_id for r in present], pack)
+    telling = {r.pk for r in profiles.telling(present)}
+    pictures = [
+        checks.Picture(
+            sha256=r.asset.sha256,
+            seen=seen.get(r.asset_id),
+            is_generated=r.is_generated,
+            is_telling=r.pk in telling,
+        )
+        for r in present
+    ]
     judged = checks.judge(pictures, pack, has_human_face=character.has_human_face)
     for reference, judgement in zip(present, judged, strict=True):
         if judgement is not None and judgement != (reference.verdict, reference.checks):
@@ -206,23 +263,34 @@ def refresh_references(character: Character) -> None:
             reference.is_held_out = reference.pk in held_out
             reference.save(update_fields=["is_held_out"])
     character.reference_count = len(usable)
-    character.domain = routing.domain_of([s.photographic for r in usable if (s := seen.get(r.asset_id))])
+    character.generated_count = sum(r.is_generated for r in usable)
+    truth = [r for r in usable if not r.is_generated] or usable
+    character.domain = routing.domain_of([s.photographic for r in truth if (s := seen.get(r.asset_id))])
     choose_picture(character, usable)
-    touch(character, "reference_count", "domain", "picture")
+    touch(character, "reference_count", "generated_count", "domain", "picture")
     # What conditions a picture is the embedding of a human face.
-    learn(character, [r for r in usable if not r.is_held_out and character.has_human_face], seen, pack)
-    compare_with_cast(character, usable, seen, pack)
+    faces = [r for r in usable if not r.is_held_out and character.has_human_face]
+    learn(character, profiles.telling(faces), seen, pack)
+    compare_with_cast(character, profiles.telling(usable), seen, pack)
     write_status(character)
 
 
+def _seen(asset_ids: Sequence[Any], pack: Pack) -> dict[Any, Looked]:
+    """Readings by every encoder that a reference needs: a generated picture may have been seen by one only."""
+    needed = {name for name in ENCODERS if name in pack.encoders}
+    found = scoring.readings(asset_ids, pack)
+    return {asset: seen for asset, seen in found.items() if all(needed <= f.embeddings.keys() for f in seen.faces)}
+
+
 def choose_picture(character: Character, usable: Sequence[Reference]) -> None:
-    """The card shows the last picked variation if there is one, else the first usable reference."""
+    """The card shows the last picked variation if there is one, else the first usable reference, uploaded ones
+    first."""
     picked = character.variations.present().exclude(picked_at=None).order_by("-picked_at").first()
     if picked is not None:
         character.picture_id = picked.asset_id
     elif usable:
         if character.picture_id not in {r.asset_id for r in usable}:
-            character.picture_id = usable[0].asset_id
+            character.picture_id = min(usable, key=lambda r: r.is_generated).asset_id
     else:
         first = character.references.present().first()
         character.picture_id = first.asset_id if first else None

@@ -105,16 +105,17 @@ def order(request: ApiRequest, character_id: UUID, payload: BatchIn) -> Status:
     batch = orders.order_variations(
         character=character, settings=Settings.from_json(given), actor=request.auth, priority=priority
     )
-    return Status(201, _detail(batch.pk))
+    return Status(201, detail(batch.pk))
 
 
 @router.get("/variation-batches/{uuid:batch_id}", response=BatchDetailOut, summary="Show a variation batch")
 def batch(request: ApiRequest, batch_id: UUID) -> BatchDetailOut:
     """With the pictures made so far. Ask about once a second while its job runs."""
-    return _detail(access_batch(request.auth, batch_id).pk)
+    return detail(access_batch(request.auth, batch_id).pk)
 
 
-def _detail(batch_id: UUID) -> BatchDetailOut:
+def detail(batch_id: UUID) -> BatchDetailOut:
+    """A batch with the pictures made so far."""
     found = _BATCH_ROWS.get(pk=batch_id)
     made = list(found.variations.present().select_related("asset", "batch").order_by("index"))
     return BatchDetailOut(

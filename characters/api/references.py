@@ -235,6 +235,8 @@ def restore(request: ApiRequest, reference_id: UUID) -> ReferenceOut:
     found = _in_use(request, reference_id)
     if found.asset.erased_at is not None:
         raise Problem("gone", "This reference was erased for good and cannot come back.")
+    if why_not := actions.why_not_back(found):
+        raise Problem("conflict", why_not)
     actions.restore_reference(reference=found, actor=request.auth)
     return schemas.reference_out(access_reference(request.auth, reference_id))
 

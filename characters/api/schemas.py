@@ -20,6 +20,7 @@ from gpu_worker.routing import Route
 Tier = Literal["low", "standard", "high"]
 Status = Literal["draft", "ready", "training", "trained"]
 Verdict = Literal["checking", "pass", "warn", "reject"]
+Origin = Literal["uploaded", "cast", "sheet"]
 
 
 class PictureOut(Answer):
@@ -55,6 +56,7 @@ class CharacterOut(Answer):
     reference_count: int = Field(
         description="Usable references: those that passed their checks, with or without a warning."
     )
+    generated_count: int = Field(description="How many of the usable references a model made.")
     references_needed: int = Field(description="How many usable references training in this tier takes.", examples=[10])
     references_missing: int
     domain: Literal["", "illustration", "photograph"] = Field(
@@ -88,6 +90,15 @@ class ReferenceOut(Answer):
     verdict: Verdict = Field(description="That of the worst check; `checking` until a worker has looked at it.")
     checks: list[CheckOut]
     is_held_out: bool = Field(description="Kept from conditioning and training, to measure against.")
+    origin: Origin = Field(
+        description="`uploaded`, or generated: `cast` from words and chosen as the face, or approved on a character "
+        "`sheet`."
+    )
+    is_generated: bool = Field(
+        description="A model made it. It counts for training, and is never held out nor measured against while there "
+        "are uploaded ones."
+    )
+    made_from: UUID | None = Field(description="The variation that a generated one is, with its provenance.")
     caption: str
     name: str = Field(description="The file's name as it came, made safe.")
     notes: list[str] = Field(description="What was changed on the way in.")
@@ -211,9 +222,9 @@ class VariationOut(Answer):
     )
     no_score_reason: str = Field(description="Why there is no score.", examples=["no face found"])
     measured_against: dict[str, Any] = Field(
-        description="`method` (`held_out`, `leave_one_out` or `only_one`), `held_out`, `references` (how many), "
-        "`reference_ids`, `left_out`, `encoder`, `pack`, `pack_version`, and `false_match_rate`: share of strangers "
-        "who would score as high."
+        description="`method` (`held_out`, `leave_one_out` or `only_one`), `held_out`, `generated` (whether there were "
+        "only pictures that a model made), `references` (how many), `reference_ids`, `left_out`, `encoder`, `pack`, "
+        "`pack_version`, and `false_match_rate`: share of strangers who would score as high."
     )
     findings: FindingsOut | None = Field(description="Null where only identity was measured.")
     measured_at: datetime
@@ -260,6 +271,8 @@ class BatchOut(Answer):
     pack: str
     adapter: AdapterUsedOut | None
     settings: dict[str, Any] = Field(description="Everything that was set, complete.")
+    is_casting: bool = Field(description="Faces from words alone, to choose one from.")
+    sheet: UUID | None = Field(description="The character sheet that its pictures are takes of.")
     job: JobOut
     created_by: PersonOut | None
     created_at: datetime
@@ -304,6 +317,7 @@ def character_out(character: Character, project: Project) -> CharacterOut:
         score=character.score,
         band=_band(character.score, project.studio.bands),
         reference_count=character.reference_count,
+        generated_count=character.generated_count,
         references_needed=character.references_needed,
         references_missing=character.references_missing,
         domain=cast("Any", character.domain),
@@ -330,6 +344,9 @@ def reference_out(reference: Reference) -> ReferenceOut:
         verdict=cast("Verdict", reference.verdict),
         checks=[CheckOut(**check) for check in reference.checks],
         is_held_out=reference.is_held_out,
+        origin=cast("Origin", reference.origin),
+        is_generated=reference.is_generated,
+        made_from=reference.made_from_id,
         caption=reference.caption,
         name=reference.asset.original_name,
         notes=reference.asset.notes,
@@ -425,6 +442,8 @@ def batch_fields(batch: VariationBatch, places: Places) -> dict[str, Any]:
         "pack": batch.pack,
         "adapter": used,
         "settings": batch.settings,
+        "is_casting": batch.is_casting,
+        "sheet": batch.sheet_id,
         "job": job_out(batch.job, places),
         "created_by": person(batch.created_by),
         "created_at": batch.created_at,

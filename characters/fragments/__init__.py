@@ -12,6 +12,16 @@ from characters.fragments.look_alikes import look_alikes
 from characters.fragments.measurements import beside, history, measuring, named_in
 from characters.fragments.parts import Audience, median_score, picture, score, verified
 from characters.fragments.references import reference, references_notices, references_summary
+from characters.fragments.sheets import (
+    face,
+    faces,
+    faces_progress,
+    sheet,
+    sheet_card,
+    sheet_cell,
+    sheet_head,
+    sheet_progress,
+)
 
 __all__ = [
     "Audience",
@@ -23,6 +33,9 @@ __all__ = [
     "card_line",
     "cell",
     "compared",
+    "face",
+    "faces",
+    "faces_progress",
     "facts",
     "history",
     "look_alikes",
@@ -36,5 +49,10 @@ __all__ = [
     "references_notices",
     "references_summary",
     "score",
+    "sheet",
+    "sheet_card",
+    "sheet_cell",
+    "sheet_head",
+    "sheet_progress",
     "verified",
 ]

@@ -56,6 +56,9 @@ def batch(
         "progress": batch_progress(row, made, audience),
         "again_url": f"{variations_url}?from={row.pk}" if Verb.GENERATE in audience else "",
         "same_seed_url": f"{variations_url}?from={row.pk}&seed=same" if Verb.GENERATE in audience else "",
+        "sheet_url": f"{reverse('characters:sheets', args=[slug, row.character_id])}?sheet={row.sheet_id}"
+        if row.sheet_id
+        else "",
         "can_select": True,
     }
 
@@ -63,6 +66,8 @@ def batch(
 def title(row: VariationBatch) -> str:
     """`Expression × outfit`, or the values where nothing is varied against anything."""
     axes = row.settings["axes"]
+    if row.is_casting:
+        return "Faces to cast from"
     if words := [AXIS_WORDS.get(axis, axis) for axis in varied(row)]:
         return " × ".join([words[0], *(word.lower() for word in words[1:])])
     said = ", ".join(value for _, values in in_order(axes) for value in values)
@@ -189,6 +194,8 @@ def cell(
             "sentence": "In the trash",
             "restore_url": reverse("characters:variation_restore", args=args) if may_edit else "",
         }
+    if variation.asset.erased_at is not None:
+        return context | {"id": variation.pk, "state": "failed", "sentence": "Erased for good"}
     name = f"{row.character.name} {index + 1}"
     verb = "unpick" if variation.picked_at else "pick"
     again = reverse("characters:variations", args=[slug, row.character_id])

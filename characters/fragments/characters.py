@@ -46,7 +46,11 @@ def card(
         "meta": card_line(character, training),
         "score": median_score(character, project.studio.bands),
         "progress": progress,
-        "badge": f"Looks like {alike[0]}" if alike else "",
+        "badge": f"Looks like {alike[0]}"
+        if alike
+        else "Generated"
+        if getattr(character, "shows_generated", False)
+        else "",
         "scrub": " ".join(a.url(320) for a in others if a.erased_at is None) if shown else "",
         "can_select": Verb.EDIT in audience,
     }
@@ -61,10 +65,18 @@ def card_line(character: Character, training: Job | None = None) -> str:
     elif character.adapter_version:
         how = f"adapter v{character.adapter_version}"
     elif character.references_missing:
-        how = f"{character.reference_count} of {character.references_needed} references"
+        how = f"{character.reference_count} of {character.references_needed} references{generated_among(character)}"
     else:
-        how = f"{character.reference_count} references"
+        how = f"{character.reference_count} references{generated_among(character)}"
     return f"{tier} · {how}"
+
+
+def generated_among(character: Character) -> str:
+    """`, 4 generated`, of the usable references; empty where all were uploaded."""
+    count = character.generated_count
+    if not count:
+        return ""
+    return ", generated" if count == character.reference_count else f", {count} generated"
 
 
 # ------------------------------------------------------------------------------------------------------ readiness
@@ -73,7 +85,7 @@ def readiness(character: Character, adapter: Adapter | None, profile: IdentityPr
     slug, needed = character.project.slug, character.references_needed
     enough = character.reference_count >= needed
     references = {
-        "label": f"{character.reference_count} of {needed} references",
+        "label": f"{character.reference_count} of {needed} references{generated_among(character)}",
         "state": "done" if enough else "now" if character.reference_count else "todo",
         "url": reverse("characters:references", args=[slug, character.pk]),
         "note": "" if enough else f"{character.references_missing} more for {character.get_tier_display().lower()}",
@@ -135,4 +147,7 @@ def _learnt_words(character: Character, learnt_from: Sequence[Reference]) -> str
     count = f"{len(learnt_from)} reference{'' if len(learnt_from) == 1 else 's'}"
     if held_out:
         return f"Learnt from {count}. {held_out} more are held out, to measure with."
-    return f"Learnt from {count}. From {HOLD_OUT_FROM} on, some are held out to measure with."
+    if learnt_from and all(r.is_generated for r in learnt_from):
+        what = "a generated picture" if len(learnt_from) == 1 else f"{len(learnt_from)} generated pictures"
+        return f"Learnt from {what}. Uploaded references take {'its' if len(learnt_from) == 1 else 'their'} place."
+    return f"Learnt from {count}. From {HOLD_OUT_FROM} uploaded ones on, some are held out to measure with."

@@ -41,6 +41,8 @@ def one_in(rate: float) -> str:
 
 def against_in_words(against: dict[str, Any]) -> str:
     count = against.get("references", 0)
+    if against.get("generated"):
+        return f"{count} generated {'picture' if count == 1 else 'pictures'}, as there are no uploaded references"
     noun = "reference" if count == 1 else "references"
     if against.get("held_out"):
         return f"{count} held-out {noun}"

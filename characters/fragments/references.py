@@ -42,8 +42,13 @@ def reference(row: Reference, audience: Audience, *, slug: str) -> dict[str, Any
         "fine": fine,
         "notes": row.asset.notes,
         "is_held_out": row.is_held_out,
-        "settings_from": SOURCES.get(found.get("source", ""), "another tool") if found else "",
-        "settings_url": reverse("characters:variations", args=args[:2]) + f"?reference={row.pk}" if found else "",
+        "is_generated": row.is_generated,
+        "origin": row.get_origin_display() if row.is_generated else "",
+        "made_url": reverse("characters:variation", args=[slug, row.made_from_id]) if row.made_from_id else "",
+        "settings_from": SOURCES.get(found.get("source", ""), "another tool") if found and not row.is_generated else "",
+        "settings_url": reverse("characters:variations", args=args[:2]) + f"?reference={row.pk}"
+        if found and not row.is_generated
+        else "",
         "added_by": row.added_by,
         "added_at": row.added_at,
         "remove_url": reverse("characters:reference_trash", args=args) if Verb.EDIT in audience else "",
@@ -75,6 +80,8 @@ def references_summary(character: Character, rows: Sequence[Reference], audience
     return {
         "character": character,
         "have": len(usable),
+        "uploaded": sum(not r.is_generated for r in usable),
+        "generated": sum(r.is_generated for r in usable),
         "total": len(rows),
         "rejected": sum(r.verdict == Reference.REJECT for r in rows),
         "checking": len(checking),
@@ -169,6 +176,7 @@ def _dots(faces: Sequence[tuple[Reference, Any]]) -> list[dict[str, Any]]:
                 "x": f"{100 + radius * math.sin(angle):.1f}",
                 "y": f"{14 + radius * math.cos(angle):.1f}",
                 "is_held_out": row.is_held_out,
+                "is_generated": row.is_generated,
                 "words": f"{row.asset.original_name}, {abs(yaw):.0f}° {'left' if yaw < 0 else 'right'}",
             }
         )

@@ -11,8 +11,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
 
-from characters.models import Character, Reference, Variation, VariationBatch
-from characters.permissions import access_batch, access_character, access_reference, access_variation
+from characters.models import Character, CharacterSheet, Reference, Variation, VariationBatch
+from characters.permissions import access_batch, access_character, access_reference, access_sheet, access_variation
 from collaboration.permissions import Verb
 from collaboration.requests import AuthenticatedRequest
 
@@ -35,6 +35,12 @@ def find_batch(request: AuthenticatedRequest, slug: str, id: UUID, verb: Verb = 
     batch = access_batch(request.user, id, verb=verb)
     _checked(batch.character, slug, verb)
     return batch
+
+
+def find_sheet(request: AuthenticatedRequest, slug: str, id: UUID, verb: Verb = Verb.SEE) -> CharacterSheet:
+    sheet = access_sheet(request.user, id, verb=verb)
+    _checked(sheet.character, slug, verb)
+    return sheet
 
 
 def find_variation(request: AuthenticatedRequest, slug: str, id: UUID, verb: Verb = Verb.SEE) -> Variation:

@@ -98,5 +98,7 @@ def _shown(project: Project, item: Variation | Reference, letter: str) -> dict[s
 
 def _caption(item: Variation | Reference) -> str:
     if isinstance(item, Reference):
+        if item.is_generated:
+            return "Reference, generated"
         return "Reference, held out" if item.is_held_out else "Reference"
     return caption(item.axes)

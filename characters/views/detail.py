@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from characters import actions, fragments, queries
 from characters.forms import BasePromptForm, CharacterForm, refused_into
-from characters.models import Character, IdentityProfile
+from characters.models import Character, IdentityProfile, Reference
 from characters.permissions import access_character
 from characters.views.answers import done, find_character, go
 from collaboration.permissions import Verb, verbs_of
@@ -41,6 +41,7 @@ def frame(request: AuthenticatedRequest, character: Character, tab: str) -> dict
             "name": "references",
             "count": counts.references,
         },
+        {"label": "Sheet", "url": reverse("characters:sheets", args=args), "name": "sheets", "count": None},
         {
             "label": "Variations",
             "url": reverse("characters:variations", args=args),
@@ -87,6 +88,8 @@ def _hero(character: Character) -> dict[str, Any]:
     made = character.variations.filter(asset=asset).select_related("picked_by").first()
     if made is None:
         words = "A reference"
+    elif Reference.objects.present().filter(made_from=made).exists():
+        words = "A generated reference"
     elif made.picked_by is not None:
         words = f"Generated, picked by {made.picked_by.display_name}"
     else:

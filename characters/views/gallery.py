@@ -18,8 +18,9 @@ from characters.forms import CharacterForm, TagForm, refused_into
 from characters.models import TIERS, Character
 from characters.queries import SORTS, Filter
 from characters.views.answers import done, go
+from characters.views.references import take_pictures, tell_taken
 from collaboration.models import Project
-from collaboration.permissions import Verb, access_project, verbs_of
+from collaboration.permissions import Verb, access_project, require, verbs_of
 from collaboration.requests import AuthenticatedRequest
 from collaboration.wired import entries
 
@@ -114,12 +115,27 @@ def create(request: AuthenticatedRequest, project: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         with refused_into(form):
             character = actions.create_character(project=film, actor=request.user, **form.values())
-            messages.success(request, f"{character.name} is here. Next: pictures that show who it is.")
-            return go(request, reverse("characters:references", args=[film.slug, character.pk]))
+            return _begin(request, character)
     context = {"project": film, "form": form, "action": reverse("characters:create", args=[film.slug])}
     status = 422 if form.is_bound else 200
     template = "characters/_form.html" if request.htmx and form.is_bound else "characters/create.html"
     return render(request, template, context, status=status)
+
+
+def _begin(request: AuthenticatedRequest, character: Character) -> HttpResponse:
+    """To what comes next: the sheet, with pictures that came along or from words alone (`begin=words`), else the
+    references."""
+    args = [character.project.slug, character.pk]
+    if request.FILES:
+        require(request.user, Verb.UPLOAD, character.project)
+        taken, refused = take_pictures(request, character)
+        tell_taken(request, taken, refused)
+        return go(request, reverse("characters:sheets" if taken else "characters:references", args=args))
+    if request.POST.get("begin") == "words":
+        messages.success(request, f"{character.name} is here. Next: a face, cast from your words.")
+        return go(request, reverse("characters:sheets", args=args))
+    messages.success(request, f"{character.name} is here. Next: pictures that show who it is.")
+    return go(request, reverse("characters:references", args=args))
 
 
 # ----------------------------------------------------------------------------------------------------------- trash

@@ -50,8 +50,26 @@ def references(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpRes
 
 
 def _upload(request: AuthenticatedRequest, character: Character) -> HttpResponse:
+    taken, refused = take_pictures(request, character)
     project = character.project
-    taken, refused = [], []
+    if not taken and not refused:
+        refused.append({"name": "", "sentence": "No file arrived. Choose one or more pictures."})
+    if request.htmx:
+        audience = verbs_of(request.user, project)
+        context = {
+            "rows": [fragments.reference(r, audience, slug=project.slug) for r in taken],
+            "refused": refused,
+        }
+        return render(request, "characters/_uploaded.html", context, status=201 if taken else 422)
+    tell_taken(request, taken, refused)
+    return go(request, reverse("characters:references", args=[project.slug, character.pk]))
+
+
+def take_pictures(request: AuthenticatedRequest, character: Character) -> tuple[list[Reference], list[dict[str, str]]]:
+    """Take in the pictures of the field `files`: (references, [{name, sentence}] of those that were refused)."""
+    project = character.project
+    taken: list[Reference] = []
+    refused = []
     for file in request.FILES.getlist("files"):
         name = clean_name(file.name or "")
         try:
@@ -67,21 +85,16 @@ def _upload(request: AuthenticatedRequest, character: Character) -> HttpResponse
         with transaction.atomic():  # no picture of a person without the reference by which it is seen and erased
             asset = assets.record(prepared, actor=request.user)
             taken += actions.add_references(character=character, assets=[asset], actor=request.user)
-    if not taken and not refused:
-        refused.append({"name": "", "sentence": "No file arrived. Choose one or more pictures."})
-    if request.htmx:
-        audience = verbs_of(request.user, project)
-        context = {
-            "rows": [fragments.reference(r, audience, slug=project.slug) for r in taken],
-            "refused": refused,
-        }
-        return render(request, "characters/_uploaded.html", context, status=201 if taken else 422)
+    return taken, refused
+
+
+def tell_taken(request: AuthenticatedRequest, taken: list[Reference], refused: list[dict[str, str]]) -> None:
+    """Say on the page that follows what became of the files."""
     for row in refused:
         messages.error(request, f"{row['name'] or 'Upload'}: {row['sentence']}")
     if taken:
         count = "One picture is" if len(taken) == 1 else f"{len(taken)} pictures are"
         messages.success(request, f"{count} here and being checked.")
-    return go(request, reverse("characters:references", args=[project.slug, character.pk]))
 
 
 @require_safe
@@ -179,7 +192,7 @@ def restore(request: AuthenticatedRequest, project: str, pk: UUID, reference_id:
     actions.restore_reference(reference=reference, actor=request.user)
     tab = reverse("characters:references", args=[project, pk])
     if reference.trashed_at is not None:
-        messages.error(request, "This picture was erased for good and cannot come back.")
+        messages.error(request, actions.why_not_back(reference))
         return go(request, tab)
     return done(request, tab, f"{reference.asset.original_name} is back.")
 
@@ -204,3 +217,13 @@ def erase(request: AuthenticatedRequest, project: str, pk: UUID, reference_id: U
         "action": reverse("characters:reference_erase", args=[project, pk, reference_id]),
     }
     return render(request, "characters/erase.html", context)
+
+
+@require_POST
+@login_required
+def erase_generated(request: AuthenticatedRequest, project: str, pk: UUID, reference_id: UUID) -> HttpResponse:
+    """Erase for good the generated references that were made from this one; leads back to its page."""
+    reference = find_reference(request, project, pk, reference_id, Verb.DELETE)
+    count = actions.erase_generated_from(reference=reference, actor=request.user)
+    words = "One generated reference was" if count == 1 else f"{count} generated references were"
+    return done(request, reverse("characters:reference_erase", args=[project, pk, reference_id]), f"{words} erased.")

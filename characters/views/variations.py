@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -107,7 +108,7 @@ def _earlier(character: Character, *, after: str = "", but: VariationBatch | Non
 def _new_form(request: AuthenticatedRequest, character: Character, shown: VariationBatch | None) -> OrderForm:
     settings = _settings_from(request, character)
     if settings is None and shown is not None:
-        settings = _fresh_seed(Settings.from_json(shown.settings))
+        settings = fresh_seed(Settings.from_json(shown.settings))
     return _form(character, settings=settings)
 
 
@@ -124,7 +125,7 @@ def _settings_from(request: AuthenticatedRequest, character: Character) -> Setti
             return Settings.from_json(found.settings)
         if batch := query.get("from"):
             settings = Settings.from_json(access_batch(request.user, UUID(batch)).settings)
-            return settings if query.get("seed") == "same" else _fresh_seed(settings)
+            return settings if query.get("seed") == "same" else fresh_seed(settings)
         if variation := query.get("variation"):
             return _settings_of(access_variation(request.user, UUID(variation)))
         if reference := query.get("reference"):
@@ -134,7 +135,7 @@ def _settings_from(request: AuthenticatedRequest, character: Character) -> Setti
     return None
 
 
-def _fresh_seed(settings: Settings) -> Settings:
+def fresh_seed(settings: Settings) -> Settings:
     return Settings.from_json(settings.as_json() | {"seed": None})
 
 
@@ -164,21 +165,11 @@ def _form_context(request: AuthenticatedRequest, character: Character, form: Ord
     """Context of characters/_order.html."""
     args = [character.project.slug, character.pk]
     here = reverse("characters:variations", args=args)
-    adapter = queries.active_adapter(character)
-    tiers = selection.tiers_explained(adapter=adapter, pack=form.pack, has_profile=queries.has_profile(character))
-    chosen = form["tier"].value() or selection.AUTO
-    if not form.is_bound and not next((t["available"] for t in tiers if t["tier"] == chosen), False):
-        chosen = selection.AUTO
     reference = request.GET.get("reference")
-    return {
-        "form": form,
-        "character": character,
-        "pack": form.pack,
-        "adapter": adapter,
-        "tiers": [t | {"checked": t["tier"] == chosen} for t in tiers],
+    return settings_context(character, form) | {
         "action": here,
         "estimate_url": reverse("characters:estimate", args=args),
-        "estimate": _estimate(character, form),
+        "estimate": estimate_of(character, form),
         "presets": [
             {"name": p.name, "url": f"{here}?preset={p.pk}#order", "trash_url": _preset_url("trash", p)}
             for p in queries.presets_of(character.project)
@@ -188,12 +179,33 @@ def _form_context(request: AuthenticatedRequest, character: Character, form: Ord
     }
 
 
+def settings_context(character: Character, form: OrderForm) -> dict[str, Any]:
+    """What every form that orders pictures shows: context of characters/_settings.html."""
+    adapter = queries.active_adapter(character)
+    tiers = selection.tiers_explained(adapter=adapter, pack=form.pack, has_profile=queries.has_profile(character))
+    chosen = form["tier"].value() or selection.AUTO
+    if not form.is_bound and not next((t["available"] for t in tiers if t["tier"] == chosen), False):
+        chosen = selection.AUTO
+    return {
+        "form": form,
+        "character": character,
+        "pack": form.pack,
+        "adapter": adapter,
+        "tiers": [t | {"checked": t["tier"] == chosen} for t in tiers],
+    }
+
+
 def _preset_url(what: str, preset: Preset) -> str:
     return reverse(f"characters:preset_{what}", args=[preset.project.slug, preset.pk])
 
 
-def _estimate(character: Character, form: OrderForm) -> dict[str, Any]:
-    """Context of characters/_estimate.html: how many, how long, why this tier, and words the model does not know."""
+def estimate_of(
+    character: Character, form: OrderForm, propose: Callable[..., orders.Proposal] = orders.propose
+) -> dict[str, Any]:
+    """Context of characters/_estimate.html: how many, how long, why this tier, and words the model does not know.
+
+    `propose`: what works the order out.
+    """
     if form.is_bound:
         if not form.is_valid():
             return {"problems": [m for messages in form.errors.values() for m in messages]}
@@ -201,7 +213,7 @@ def _estimate(character: Character, form: OrderForm) -> dict[str, Any]:
     else:
         settings = form.wanted
     try:
-        proposal = orders.propose(character=character, settings=settings)
+        proposal = propose(character=character, settings=settings)
     except ValidationError as error:
         return {"problems": error.messages}
     count = len(proposal.plan)
@@ -221,7 +233,7 @@ def _estimate(character: Character, form: OrderForm) -> dict[str, Any]:
 def estimate(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
     """What the form as it is filled in now would make. Asked while it is being filled in."""
     character = find_character(request, project, pk, Verb.GENERATE)
-    context = _estimate(character, _form(character, request.GET))
+    context = estimate_of(character, _form(character, request.GET))
     return render(request, "characters/_estimate.html", {"estimate": context})
 
 
@@ -393,6 +405,7 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         "measure_url": measuring["measuring"]["measure_url"] if found.trashed_at is None else "",
         "facts": fragments.facts(found, references),
         "caption": caption(found.axes),
+        "is_reference": Reference.objects.present().filter(made_from=found).exists(),
         "batch_url": reverse("characters:variations", args=args) + f"?batch={found.batch_id}",
         "before_url": reverse("characters:variation", args=[project, before.pk]) if before else "",
         "after_url": reverse("characters:variation", args=[project, after.pk]) if after else "",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from django.urls import reverse
 from characters import actions
 from characters.models import Character
 from collaboration.models import Event, Project, Revision, User
+from tests.characters.conftest import picture
 
 GOOD = {
     "name": "Mara Voss",
@@ -120,3 +122,38 @@ def test_the_form_says_what_each_tier_needs(client_of: Callable[[User], Client],
     page = client_of(bob).get(url(project)).content.decode()
     for need in ("5 references", "10 references", "20 references"):
         assert need in page
+
+
+def test_from_words_alone_it_goes_on_with_casting(
+    client_of: Callable[[User], Client], bob: User, project: Project
+) -> None:
+    response = client_of(bob).post(url(project), GOOD | {"begin": "words"})
+    mara = Character.objects.get()
+    assert response["Location"] == reverse("characters:sheets", args=[project.slug, mara.pk])
+
+
+def test_with_pictures_it_goes_on_with_the_sheet(
+    client_of: Callable[[User], Client], bob: User, project: Project
+) -> None:
+    files = []
+    for n in range(2):
+        file = io.BytesIO(picture(n))
+        file.name = f"{n}.png"
+        files.append(file)
+    response = client_of(bob).post(url(project), GOOD | {"files": files}, follow=True)
+    mara = Character.objects.get()
+    assert response.redirect_chain[0][0] == reverse("characters:sheets", args=[project.slug, mara.pk])
+    assert mara.references.count() == 2
+    assert "2 pictures are here and being checked." in response.content.decode()
+    assert "The references are being looked at." in response.content.decode()
+
+
+def test_a_file_that_is_no_picture_does_not_undo_the_character(
+    client_of: Callable[[User], Client], bob: User, project: Project
+) -> None:
+    file = io.BytesIO(b"Dear Mara")
+    file.name = "notes.txt"
+    response = client_of(bob).post(url(project), GOOD | {"files": [file]}, follow=True)
+    mara = Character.objects.get()
+    assert response.redirect_chain[0][0] == reverse("characters:references", args=[project.slug, mara.pk])
+    assert "notes.txt:" in response.content.decode()

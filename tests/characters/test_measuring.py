@@ -331,7 +331,7 @@ def test_without_javascript_a_page_asks_first(
     made: list[Variation], mara: Character, sign_in: Callable[..., Client], bob: User
 ) -> None:
     client = sign_in(bob)
-    page = client.get(where("measure", mara), {"selected": [made[0].pk, made[1].pk]}).content.decode()
+    page = client.get(where("measure", mara), {"selected": [str(made[0].pk), str(made[1].pk)]}).content.decode()
     assert "Measure 2 pictures again" in page
     assert f'value="{made[1].pk}"' in page
     response = client.post(where("measure", mara), {"selected": [made[0].pk]}, follow=True)

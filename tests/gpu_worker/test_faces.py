@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.characters.conftest import embedding, face, looked
 FLOOR = 0.2
 
 
-def somebody(identity: int, **changes: object) -> Expected:
+def somebody(identity: int, **changes: Any) -> Expected:
     known = [embedding(identity, n) for n in range(3)]
     return dataclasses.replace(Expected(key=f"person {identity}", embeddings=known, floor=FLOOR), **changes)
 
@@ -73,7 +74,7 @@ def test_an_empty_picture_and_nobody_expected() -> None:
 
 
 # ------------------------------------------------------------------------------------------- what can be measured
-def moved(x: float, y: float, scale: float = 1.0, **changes: object) -> Face:
+def moved(x: float, y: float, scale: float = 1.0, **changes: Any) -> Face:
     """The face of the fixtures, its centre at (x, y)."""
     one = face(1)
     keys = tuple(((px - 160) * scale + x, (py - 160) * scale + y) for px, py in one.keypoints)

@@ -344,7 +344,8 @@ def open_measurements(character: Character) -> list[Job]:
 
 def last_measurement(character: Character) -> Job | None:
     """The measuring job that ended last."""
-    return _measuring_jobs(character).filter(state__in=Job.ENDED).order_by("-ended_at").first()
+    ended = _measuring_jobs(character).filter(state__in=Job.ENDED)
+    return ended.order_by(F("ended_at").desc(nulls_last=True), "-created_at").first()
 
 
 def _measuring_jobs(character: Character) -> JobQuerySet:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from safetensors import safe_open
@@ -137,12 +138,14 @@ def trained(run: TrainingRun, packs: Path, folder: Path) -> TrainingRun:
             extension="safetensors",
         )
         told: dict[str, Any] = {"run": run, "step": step, "rank": 4, "prepared": prepared, "again": path}
-        if step == STEPS[-1]:
-            actions.accept_adapter(pack=pack, **told)
-        else:
-            actions.accept_checkpoint(**told)
-    Job.objects.filter(pk=run.job_id).update(state=Job.DONE)
-    characters.refresh_status(character=run.character)
+        with transaction.atomic():
+            if step == STEPS[-1]:
+                actions.accept_adapter(pack=pack, **told)
+            else:
+                actions.accept_checkpoint(**told)
+    with transaction.atomic():
+        Job.objects.filter(pk=run.job_id).update(state=Job.DONE)
+        characters.refresh_status(character=run.character)
     return fresh(run)
 
 

@@ -54,6 +54,7 @@ def check_generate(request: GenerateRequest, pack: Pack) -> None:
         _within("The strength of the identity ControlNet", request.identity.control, 0, 1.5)
         if request.identity.control > 0 and pack.controlnet is None:
             raise RunError(f"The model {pack.name} has no identity ControlNet. Choose another tier or another model.")
+    _check_companions(request)
     if request.best_of > 1:
         if request.identity is None:
             raise RunError("The best of several candidates is chosen by whom it shows; this request names nobody.")
@@ -75,6 +76,24 @@ def check_series(request: SeriesRequest, pack: Pack) -> None:
     indices = [picture.index for part in request.parts for picture in part.pictures]
     if len(set(indices)) != len(indices):
         raise RunError("Two pictures of the series have the same index.")
+
+
+def _check_companions(request: GenerateRequest) -> None:
+    people = [*([request.identity] if request.identity else []), *request.companions]
+    for person in people:
+        if person.region is not None:
+            left, top, right, bottom = person.region
+            if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+                raise RunError("A person's region lies from left to right and from top to bottom within 0 and 1.")
+    if not request.companions:
+        return
+    if request.identity is None or any(person.region is None for person in people):
+        raise RunError("Where several people are in a picture, each needs a region.")
+    if any(person.control > 0 for person in people):
+        raise RunError("The identity ControlNet places one face. Leave it out where several people are in a picture.")
+    for companion in request.companions:
+        _within("The image prompt's strength", companion.strength, 0, 1)
+        _check_embedding(companion.embedding, "The image prompt")
 
 
 def check_train(request: TrainRequest, pack: Pack) -> None:

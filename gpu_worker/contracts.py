@@ -48,6 +48,9 @@ class IdentityUse:
     control: float = 0.0
     """0-1.5; the scale of the pack's identity ControlNet, which places the face at each picture's keypoints. 0 leaves
     it out."""
+    region: tuple[float, float, float, float] | None = None
+    """Where in the picture the person is: left, top, right, bottom as shares of its width and height, 0-1. None:
+    everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +83,14 @@ class GenerateRequest:
     """Classifier-free guidance scale, 1-30; 1 turns it off."""
     adapter: AdapterUse | None = None
     identity: IdentityUse | None = None
+    companions: tuple[IdentityUse, ...] = ()
+    """Further people in the same pictures; with any, each person has a region."""
     batch_size: int = 4
     """How many pictures are denoised together; results do not depend on it (each has its own generator)."""
     best_of: int = 1
-    """1-8: so many candidates are made of each picture, and the one most like `identity` is kept. The *conditioning*
-    encoder chooses, so that the one that scores has no hand in it."""
+    """1-8: so many candidates are made of each picture, and the one most like `identity` is kept; with companions, the
+    one whose least alike person is most alike. The *conditioning* encoder chooses, so that the one that scores has no
+    hand in it."""
     encoders: tuple[str, ...] = ("scoring",)
     """Encoders that look at each finished picture (`Output.data["look"]` holds a `Looked`); empty for none. A pack
     without any encoder looks at none."""

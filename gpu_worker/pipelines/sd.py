@@ -32,6 +32,8 @@ LIBRARIES: Final = frozenset({"diffusers", "transformers"})
 Pipe = Any
 """A StableDiffusionPipeline; diffusers types little of it."""
 LORA: Final = "character"
+MASK_CELL: Final = 8
+"""Pixels on the side of a cell of the people's regions; finer than any attention."""
 FACEID_LORA: Final = "faceid_0"  # diffusers' name for the LoRA that the published FaceID files carry
 
 diffusers_logging.set_verbosity_error()
@@ -160,7 +162,7 @@ class StableDiffusion:
         """
         self._check(request)
         self._use(request.adapter)
-        self._activate(request.adapter, request.identity)
+        self._activate(request.adapter, _people(request))
         waiting, size, done = list(request.pictures), request.batch_size, 0
         while waiting and not should_stop():
             batch = waiting[:size]
@@ -224,6 +226,7 @@ class StableDiffusion:
             guidance_scale=request.guidance,
             generator=[torch.Generator().manual_seed(spec.seed) for spec in batch],
             ip_adapter_image_embeds=prompt,
+            cross_attention_kwargs=self._regions(request),
             **control,
             output_type="latent",
             callback_on_step_end=after_step,
@@ -246,13 +249,27 @@ class StableDiffusion:
         return pictures[0]
 
     def _image_prompt(self, request: GenerateRequest, batch: int) -> list[torch.Tensor] | None:
-        """[2 B, 1, 512] for classifier-free guidance (zeros are the negative), [B, 1, 512] without it."""
+        """[2 B, n, 512] for n people and classifier-free guidance (zeros are the negative), [B, n, 512] without it."""
         if self.pack.ip_adapter is None:
             return None
         size = self.pack.ip_adapter.embedding_size
-        wanted = request.identity.embedding if request.identity else (0.0,) * size
-        positive = torch.tensor(wanted, device=self.pipe.device, dtype=self.pipe.unet.dtype).expand(batch, 1, size)
+        wanted = [person.embedding for person in _people(request)] or [(0.0,) * size]
+        positive = torch.tensor(wanted, device=self.pipe.device, dtype=self.pipe.unet.dtype)
+        positive = positive.expand(batch, len(wanted), size)
         return [torch.cat([torch.zeros_like(positive), positive]) if request.guidance > 1 else positive]
+
+    def _regions(self, request: GenerateRequest) -> dict[str, Any] | None:
+        """Arguments of cross-attention: a mask [1, n, h, w] of 0 and 1 that keeps each of n people in their place."""
+        people = _people(request)
+        if self.pack.ip_adapter is None or all(person.region is None for person in people):
+            return None
+        height, width = request.height // MASK_CELL, request.width // MASK_CELL
+        masks = torch.zeros(1, len(people), height, width, device=self.pipe.device, dtype=self.pipe.unet.dtype)
+        for k, person in enumerate(people):
+            left, top, right, bottom = person.region or (0.0, 0.0, 1.0, 1.0)
+            rows, columns = (round(top * height), round(bottom * height)), (round(left * width), round(right * width))
+            masks[0, k, slice(*rows), slice(*columns)] = 1
+        return {"ip_adapter_masks": [masks]}
 
     def _with_control(self) -> Pipe:
         """The pipeline with the pack's identity ControlNet, which is loaded the first time. Raises PackError."""
@@ -301,12 +318,12 @@ class StableDiffusion:
         if request.width % factor or request.height % factor:
             raise RunError(f"The model {self.pack.name} makes pictures whose sides are multiples of {factor} pixels.")
         adapter = self.pack.ip_adapter
-        if request.identity and request.identity.strength > 0:
+        for person in (person for person in _people(request) if person.strength > 0):
             if adapter is None:
                 raise RunError(
                     f"The model {self.pack.name} takes no image prompt. Train an adapter, or choose another model."
                 )
-            if len(request.identity.embedding) != adapter.embedding_size:
+            if len(person.embedding) != adapter.embedding_size:
                 raise RunError(
                     f"The image prompt of {self.pack.name} takes embeddings of {adapter.embedding_size} values."
                 )
@@ -359,12 +376,13 @@ class StableDiffusion:
             self.pipe.unload_lora_weights()
         self._lora = None
 
-    def _activate(self, adapter: AdapterUse | None, identity: IdentityUse | None) -> None:
+    def _activate(self, adapter: AdapterUse | None, people: Sequence[IdentityUse]) -> None:
         """Set what is heard of the image prompt and the LoRAs. What is silent leaves no trace in the picture, bit for
         bit."""
-        strength = identity.strength if identity else 0.0
+        strengths = [person.strength for person in people]
+        strength = max(strengths, default=0.0)
         if self.pack.ip_adapter is not None:
-            self.pipe.set_ip_adapter_scale(strength)
+            self.pipe.set_ip_adapter_scale([strengths] if len(strengths) > 1 else strength)
         heard = {}
         if has_faceid_lora(self.pipe) and strength > 0:
             heard[FACEID_LORA] = 1.0  # as published: fixed, whatever the scale of the image prompt
@@ -375,6 +393,10 @@ class StableDiffusion:
             self.pipe.set_adapters(list(heard), list(heard.values()))
         elif getattr(self.pipe.unet, "peft_config", None) or getattr(self.pipe.text_encoder, "peft_config", None):
             self.pipe.disable_lora()
+
+
+def _people(request: GenerateRequest) -> list[IdentityUse]:
+    return [request.identity, *request.companions] if request.identity else []
 
 
 # ---------------------------------------------------------------------------------------------------- memory

@@ -6,12 +6,12 @@ The conditioning encoder chooses. Were it the scoring one, the score of what it 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gpu_worker.checks import CHOOSES
-from gpu_worker.contracts import GenerateRequest, Looked, PictureSpec
+from gpu_worker.contracts import GenerateRequest, IdentityUse, Looked, PictureSpec
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -56,12 +56,12 @@ def best(made: Iterable[Made], request: GenerateRequest) -> Iterator[Made]:
     if request.best_of == 1 or request.identity is None:
         yield from made
         return
-    specs, person = {spec.index: spec for spec in request.pictures}, request.identity.embedding
+    specs, people = {spec.index: spec for spec in request.pictures}, [request.identity, *request.companions]
     for index, group in groupby(made, key=lambda one: one[0].index):
         found = list(group)
         if len(found) < request.best_of:
             return
-        alike = [_likeness(meta["look"], person) for _, _, meta in found]
+        alike = [_likeness(meta["look"], people) for _, _, meta in found]
         chosen = max(range(len(found)), key=lambda k: -2.0 if (value := alike[k]) is None else value)
         _, picture, meta = found[chosen]
         tried = [
@@ -81,7 +81,17 @@ def only(look: Looked, encoders: Iterable[str]) -> Looked:
     return dataclasses.replace(look, faces=faces)
 
 
-def _likeness(look: Looked, person: tuple[float, ...]) -> float | None:
-    if not look.faces or CHOOSES not in look.faces[0].embeddings:
-        return None
-    return sum(a * b for a, b in zip(look.faces[0].embeddings[CHOOSES], person, strict=True))
+def _likeness(look: Looked, people: Sequence[IdentityUse]) -> float | None:
+    """Cosine of the largest face in each person's region to that person, the least of them; None where one has none."""
+    found = [_cosine(look, person) for person in people]
+    told = [cosine for cosine in found if cosine is not None]
+    return min(told) if len(told) == len(people) else None
+
+
+def _cosine(look: Looked, person: IdentityUse) -> float | None:
+    left, top, right, bottom = person.region or (0.0, 0.0, 1.0, 1.0)
+    for face in look.faces:
+        x, y = (face.box[0] + face.box[2]) / 2 / look.width, (face.box[1] + face.box[3]) / 2 / look.height
+        if left <= x <= right and top <= y <= bottom and CHOOSES in face.embeddings:
+            return sum(a * b for a, b in zip(face.embeddings[CHOOSES], person.embedding, strict=True))
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,29 @@ def test_a_picture_whose_candidates_were_not_all_made_waits_for_the_next_run() -
     assert len(list(candidates.best(made([0.2, 0.6, 0.4, 0.1], order), order))) == 1
 
 
+def test_of_two_people_the_least_alike_counts() -> None:
+    def both(left: float, right: float) -> Looked:
+        faces = []
+        for cosine, x in ((left, 2), (right, 7)):
+            (face,) = looked(cosine).faces
+            faces.append(dataclasses.replace(face, box=(x - 1, 3, x + 1, 6)))
+        return dataclasses.replace(looked(None), faces=tuple(faces))
+
+    order = request(
+        count=1,
+        identity=IdentityUse(embedding=PERSON, region=(0, 0, 0.5, 1)),
+        companions=(IdentityUse(embedding=PERSON, region=(0.5, 0, 1, 1)),),
+    )
+    looks = [both(0.9, 0.1), both(0.5, 0.4), looked(0.9)]
+    picture = Image.new("RGB", (2, 2))
+    specs = candidates.expanded(order).pictures
+    ((_, _, meta),) = candidates.best(
+        ((s, picture, {"look": look}) for s, look in zip(specs, looks, strict=True)), order
+    )
+    assert [tried["cosine"] for tried in meta["candidates"]] == [0.1, 0.4, None]
+    assert meta["chosen_seed"] == specs[1].seed
+
+
 def test_candidates_have_seeds_of_their_own() -> None:
     seeds = [spec.seed for spec in candidates.expanded(request(best_of=8, count=24)).pictures]
     assert len(set(seeds)) == len(seeds)
@@ -109,6 +133,15 @@ def test_the_kept_picture_is_that_of_the_chosen_seed(
         ({"identity": None}, "names nobody"),
         ({"best_of": 9}, "candidates is 9"),
         ({"identity": IdentityUse(embedding=PERSON, control=2.0)}, "ControlNet is 2"),
+        ({"companions": (IdentityUse(embedding=PERSON),)}, "each needs a region"),
+        (
+            {
+                "identity": IdentityUse(embedding=PERSON, region=(0, 0, 0.5, 1), control=0.5),
+                "companions": (IdentityUse(embedding=PERSON, region=(0.5, 0, 1, 1)),),
+            },
+            "places one face",
+        ),
+        ({"identity": IdentityUse(embedding=PERSON, region=(0.5, 0, 0.5, 1))}, "region lies"),
         ({"pictures": (PictureSpec(index=0, prompt="a", seed=1, keypoints=((1.0, 1.0),)),)}, "5"),
     ],
 )

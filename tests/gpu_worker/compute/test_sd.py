@@ -322,6 +322,42 @@ def test_a_damaged_pack_is_refused(pack: Path, tmp_path: Path) -> None:
         loaded(copy)
 
 
+# ------------------------------------------------------------------------------------------------- several people
+LEFT, RIGHT, ALL = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0)
+
+
+def test_a_region_of_the_whole_picture_is_no_region(model: StableDiffusion, pack: Path, make: SimpleNamespace) -> None:
+    person = IdentityUse(embedding=make.embedding(1), strength=0.6)
+    alone = made(model, request_for(pack, identity=person))
+    everywhere = dataclasses.replace(person, region=ALL)
+    assert np.abs(made(model, request_for(pack, identity=everywhere))[0] - alone[0]).max() <= 1
+    silent = IdentityUse(embedding=make.embedding(2), strength=0.0, region=RIGHT)
+    with_silent = made(model, request_for(pack, identity=everywhere, companions=(silent,)))
+    assert np.abs(with_silent[0] - alone[0]).max() <= 1
+
+
+def test_each_person_is_heard_most_in_their_own_region(
+    model: StableDiffusion, pack: Path, make: SimpleNamespace
+) -> None:
+    def pair(left: int, right: int) -> NDArray[np.int16]:
+        request = request_for(
+            pack,
+            count=1,
+            width=64,
+            identity=IdentityUse(embedding=make.embedding(left), strength=0.9, region=LEFT),
+            companions=(IdentityUse(embedding=make.embedding(right), strength=0.9, region=RIGHT),),
+        )
+        return made(model, request)[0]
+
+    base = pair(1, 2)
+    assert base.shape == (32, 64, 3)
+    for other, own in ((pair(3, 2), slice(0, 32)), (pair(1, 3), slice(32, 64))):
+        changed = np.abs(other - base).mean((0, 2))
+        rest = np.delete(changed, np.r_[own])
+        assert changed[own].mean() > rest.mean() > -1
+    assert not np.array_equal(pair(2, 1), base)
+
+
 # -------------------------------------------------------------------------------------------------- identity ControlNet
 @pytest.fixture(scope="module")
 def controlled(tiny_packs: Callable[..., Path]) -> Path:

@@ -92,6 +92,6 @@ def _cosine(look: Looked, person: IdentityUse) -> float | None:
     left, top, right, bottom = person.region or (0.0, 0.0, 1.0, 1.0)
     for face in look.faces:
         x, y = (face.box[0] + face.box[2]) / 2 / look.width, (face.box[1] + face.box[3]) / 2 / look.height
-        if left <= x <= right and top <= y <= bottom and CHOOSES in face.embeddings:
+        if left <= x < right and top <= y < bottom and CHOOSES in face.embeddings:
             return sum(a * b for a, b in zip(face.embeddings[CHOOSES], person.embedding, strict=True))
     return None

@@ -13,6 +13,7 @@ from characters import strangers
 from gpu_worker import calibration
 from gpu_worker.contracts import PHOTOGRAPH, Face, Looked
 from gpu_worker.faces import PROFILE_DEGREES
+from gpu_worker.keypoints import is_frontal
 from gpu_worker.packs import Pack
 
 PASS, WARN, REJECT = "pass", "warn", "reject"
@@ -185,7 +186,7 @@ def angle_of(face: Face) -> str:
     """`left`, `right` or `front`, and `profile` beyond 45 degrees."""
     if abs(face.yaw) > PROFILE_DEGREES:
         return "profile"
-    return "front" if abs(face.yaw) < 12 else "left" if face.yaw < 0 else "right"
+    return "front" if is_frontal(face) else "left" if face.yaw < 0 else "right"
 
 
 def _angle(seen: Looked) -> Check | None:

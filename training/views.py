@@ -81,9 +81,7 @@ def _act(request: AuthenticatedRequest, project: str, run_id: UUID, name: str) -
     try:
         getattr(actions, name)(run=run, actor=request.user)
     except ValidationError as error:
-        if request.htmx:
-            return refused(error.messages[0])
-        messages.error(request, error.messages[0])
+        return _refused(request, error, _back(request, run.get_absolute_url()))
     return redirect(_back(request, run.get_absolute_url()))
 
 
@@ -118,10 +116,7 @@ def trash(request: AuthenticatedRequest, project: str, run_id: UUID) -> HttpResp
     try:
         actions.trash_run(run=run, actor=request.user)
     except ValidationError as error:
-        if request.htmx:
-            return refused(error.messages[0])
-        messages.error(request, error.messages[0])
-        return redirect(run)
+        return _refused(request, error, run.get_absolute_url())
     undo = "undo:" + reverse("training:restore", args=[project, run.pk])
     messages.success(request, f"The training of {run.character.name} was removed from the list.", extra_tags=undo)
     queue_url = reverse("training:queue", args=[project])
@@ -165,9 +160,7 @@ def _act_on_comparison(request: AuthenticatedRequest, project: str, run_id: UUID
     try:
         getattr(actions, name)(comparison=comparison, actor=request.user)
     except ValidationError as error:
-        if request.htmx:
-            return refused(error.messages[0])
-        messages.error(request, error.messages[0])
+        return _refused(request, error, _back(request, run.get_absolute_url()))
     return redirect(_back(request, run.get_absolute_url()))
 
 
@@ -180,11 +173,8 @@ def checkpoint_use(request: AuthenticatedRequest, project: str, run_id: UUID, st
     try:
         adapter = actions.use_checkpoint(run=run, step=step, actor=request.user)
     except ValidationError as error:
-        if request.htmx:
-            return refused(error.messages[0])
-        messages.error(request, error.messages[0])
-    else:
-        _say_active(request, adapter, before, f", the checkpoint of step {step:,}")
+        return _refused(request, error, _back(request, run.get_absolute_url()))
+    _say_active(request, adapter, before, f", the checkpoint of step {step:,}")
     return redirect(_back(request, run.get_absolute_url()))
 
 
@@ -195,12 +185,9 @@ def checkpoints_erase(request: AuthenticatedRequest, project: str, run_id: UUID)
     try:
         count = actions.erase_checkpoints(run=run, actor=request.user)
     except ValidationError as error:
-        if request.htmx:
-            return refused(error.messages[0])
-        messages.error(request, error.messages[0])
-    else:
-        what = "One checkpoint has" if count == 1 else f"{count} checkpoints have"
-        messages.success(request, f"{what} been erased. The adapter versions stay.")
+        return _refused(request, error, _back(request, run.get_absolute_url()))
+    what = "One checkpoint has" if count == 1 else f"{count} checkpoints have"
+    messages.success(request, f"{what} been erased. The adapter versions stay.")
     return redirect(_back(request, run.get_absolute_url()))
 
 
@@ -237,6 +224,14 @@ def adapter_erase(request: AuthenticatedRequest, project: str, adapter_id: UUID)
     actions.erase_adapter(adapter=adapter, actor=request.user)
     messages.success(request, f"Adapter v{adapter.version} has been erased.")
     return redirect(_back(request, reverse("training:queue", args=[adapter.project.slug])))
+
+
+def _refused(request: AuthenticatedRequest, error: ValidationError, back: str) -> HttpResponse:
+    """Say why it was not done: where the button stood, or on the page that comes."""
+    if request.htmx:
+        return refused(error.messages[0])
+    messages.error(request, error.messages[0])
+    return redirect(back)
 
 
 # ------------------------------------------------------------------------------------------------------------- access

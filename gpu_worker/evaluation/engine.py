@@ -10,6 +10,7 @@ measured is not verified.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,9 @@ from gpu_worker.evaluation.figures import RATES, Made, Strangers, Subject, says
 from gpu_worker.packs import Pack, PackError, verify
 from gpu_worker.runner import Runner
 from gpu_worker.runner.warm import thread_count
+
+if TYPE_CHECKING:
+    from gpu_worker.scorers.whole import AttributeReader
 
 CONDITIONING: Final = "conditioning"
 JUDGES: Final = ("audit", "scoring")
@@ -307,14 +311,18 @@ class _Evaluation:
     def _read(self, paths: Sequence[Path]) -> list[dict[str, str]]:
         """The word of each attribute that the pack's classifier sees in each picture."""
         from gpu_worker.scorers.picture import read_picture
-        from gpu_worker.scorers.whole import AttributeReader
 
-        reader = AttributeReader(self.pack, threads=thread_count())
         found: list[dict[str, str]] = []
         for start in range(0, len(paths), LOOKED_AT_ONCE):
             pixels = [read_picture(path) for path in paths[start : start + LOOKED_AT_ONCE]]
-            found += [{name: word for name, (word, _) in row.items()} for row in reader.read(pixels)]
+            found += [{name: word for name, (word, _) in row.items()} for row in self._reader.read(pixels)]
         return found
+
+    @functools.cached_property
+    def _reader(self) -> AttributeReader:
+        from gpu_worker.scorers.whole import AttributeReader
+
+        return AttributeReader(self.pack, threads=thread_count())
 
     # ------------------------------------------------------------------------------------------------- pictures
     def _make(self, subjects: list[Subject]) -> list[Made]:

@@ -23,7 +23,11 @@ LAYOUT = torch.channels_last if BFLOAT16 else torch.contiguous_format
 
 
 def launch(entry: Callable[..., None], processes: int, **arguments: Any) -> None:
-    """Run `entry(rank=..., world=..., **arguments)` in every process and wait. Raises what a process raised."""
+    """Run `entry(rank=..., world=..., **arguments)` in every process and wait. Raises what a process raised. A single
+    one is this process."""
+    if processes == 1:
+        entry(rank=0, world=1, **arguments)
+        return
     with tempfile.TemporaryDirectory() as folder:
         store = f"file://{Path(folder) / 'store'}"
         spawn(_begin, args=(processes, store, entry, arguments), nprocs=processes)
@@ -40,13 +44,15 @@ def _begin(rank: int, world: int, store: str, entry: Callable[..., None], argume
         dist.destroy_process_group()
 
 
-def autocast() -> torch.autocast:
-    """bfloat16 arithmetic where it pays."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=BFLOAT16)
+def autocast(device: str = "cpu") -> torch.autocast:
+    """bfloat16 arithmetic where it pays. `device`: `cpu` or `cuda`."""
+    return torch.autocast(device, torch.bfloat16, enabled=BFLOAT16 or device == "cuda")
 
 
 def average(parameters: Iterable[torch.nn.Parameter], done: float) -> float:
     """Average the gradients over all processes, in place. Returns the mean of `done`, so that all stop at one step."""
+    if not dist.is_initialized():
+        return done
     gradients = [p.grad for p in parameters if p.grad is not None]
     flat = torch.cat([torch.tensor([done], dtype=torch.float32), *(g.reshape(-1) for g in gradients)])
     dist.all_reduce(flat)

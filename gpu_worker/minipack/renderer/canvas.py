@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 Colour = tuple[float, float, float]
 Points = NDArray[np.float64]
 _SHIFT = 4
+_INK = (40, 28, 38)
+_SMALL = 9.0
+"""User units: smaller shapes have no contour, which would drown them."""
 _T3 = np.linspace(0, 1, 13)[1:, None]
 _CUBIC = np.hstack([(1 - _T3) ** 3, 3 * _T3 * (1 - _T3) ** 2, 3 * _T3**2 * (1 - _T3), _T3**3])
 _QUAD = np.hstack([(1 - _T3) ** 2, 2 * _T3 * (1 - _T3), _T3**2])
@@ -104,11 +107,19 @@ Shape = Path | Points
 
 
 class Canvas:
-    """A square picture of `size` pixels that spans `units` user units."""
+    """A picture `width` (by default `size`) pixels wide and `size` high, whose height spans `units` user units.
 
-    def __init__(self, size: int, *, units: float = 256, supersample: int = 3) -> None:
-        self.size, self.side = size, size * supersample
-        self.pixels: Any = np.zeros((self.side, self.side, 3), np.uint8)
+    `tones`: in how many flat tones gradients are painted; 0 for smooth ones. `contour`: width of the line around every
+    larger opaque shape, in user units; 0 for none.
+    """
+
+    def __init__(
+        self, size: int, *, units: float = 256, supersample: int = 3, width: int | None = None, tones: int = 0
+    ) -> None:
+        self.size, self.width = size, width or size
+        self.side, self.across = size * supersample, self.width * supersample
+        self.tones, self.contour = tones, 0.0
+        self.pixels: Any = np.zeros((self.side, self.across, 3), np.uint8)
         k = self.side / units
         self.matrix = np.array([[k, 0, 0], [0, k, 0], [0, 0, 1]], float)
         self._clip: Any = None
@@ -126,7 +137,7 @@ class Canvas:
 
     @contextlib.contextmanager
     def clipped(self, shape: Shape) -> Iterator[None]:
-        before, mask = self._clip, np.zeros((self.side, self.side), np.uint8)
+        before, mask = self._clip, np.zeros((self.side, self.across), np.uint8)
         cv2.fillPoly(mask, [self._fixed(shape)], 255, cv2.LINE_8, _SHIFT)
         self._clip = mask if before is None else cv2.bitwise_and(mask, before)
         try:
@@ -146,6 +157,10 @@ class Canvas:
     def fill(self, shape: Shape, paint: Paint, alpha: float = 1) -> None:
         """Paint the inside of a closed shape. Colours are 0-255; `alpha` is 0-1."""
         corners = self._fixed(shape)
+        if self.contour and alpha >= 1 and self._clip is None and self._is_large(shape):
+            # Half of the line lies under the shape that is painted over it.
+            thickness = max(2, round(2 * self.contour * self._zoom))
+            cv2.polylines(self.pixels, [corners], True, _INK, thickness, cv2.LINE_8, _SHIFT)
         if alpha >= 1 and self._clip is None and not isinstance(paint, Linear | Radial):
             cv2.fillPoly(self.pixels, [corners], _rgb(paint), cv2.LINE_8, _SHIFT)
             return
@@ -193,24 +208,29 @@ class Canvas:
 
     def multiply(self, paint: Paint) -> None:
         """Tint the whole picture: white leaves it as it is."""
-        area = (0, 0, self.side, self.side)
+        area = (0, 0, self.across, self.side)
         if isinstance(paint, Linear | Radial):
-            self.pixels = cv2.multiply(self.pixels, self._shade(area, paint), scale=1 / 255)
+            self.pixels = cv2.multiply(self.pixels, self._shade(area, paint, tones=0), scale=1 / 255)
         else:
             table = np.stack([np.arange(256) * c / 255 for c in paint], 1).round().astype(np.uint8)
             self.pixels = cv2.LUT(self.pixels, table[None])
 
     def picture(self) -> NDArray[np.uint8]:
-        """uint8 [size, size, 3], RGB."""
+        """uint8 [size, width, 3], RGB."""
         if self.side == self.size:
             return self.pixels.copy()
-        return cv2.resize(self.pixels, (self.size, self.size), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+        return cv2.resize(self.pixels, (self.width, self.size), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
     # ------------------------------------------------------------------------------------------- inside
+    @staticmethod
+    def _is_large(shape: Shape) -> bool:
+        points = shape.points if isinstance(shape, Path) else shape
+        return bool((np.ptp(points, axis=0) > _SMALL).all())
+
     def _area(self, corners: NDArray[np.int32], margin: int) -> tuple[int, int, int, int] | None:
         low, high = (corners.min(0) - margin) >> _SHIFT, (corners.max(0) + margin) >> _SHIFT
         left, top = max(0, int(low[0])), max(0, int(low[1]))
-        right, bottom = min(self.side, int(high[0]) + 1), min(self.side, int(high[1]) + 1)
+        right, bottom = min(self.across, int(high[0]) + 1), min(self.side, int(high[1]) + 1)
         return None if right <= left or bottom <= top else (left, top, right, bottom)
 
     def _users(self, area: tuple[int, int, int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -224,17 +244,24 @@ class Canvas:
         a = inverse.astype(np.float32)
         return a[0, 0] * px + a[0, 1] * py + a[0, 2], a[1, 0] * px + a[1, 1] * py + a[1, 2]
 
-    def _shade(self, area: tuple[int, int, int, int], paint: Linear | Radial) -> NDArray[np.uint8]:
-        x, y = self._users(area)
+    def _shade(self, area: tuple[int, int, int, int], paint: Linear | Radial, tones: int) -> NDArray[np.uint8]:
         if isinstance(paint, Linear):
             (x0, y0), (x1, y1) = paint.start, paint.end
             dx, dy = x1 - x0, y1 - y0
             k = 1 / (dx * dx + dy * dy)
-            t = (x - x0) * np.float32(dx * k) + (y - y0) * np.float32(dy * k)
+            a = np.array([dx * k, dy * k]) @ np.linalg.inv(self.matrix)[:2]  # t is linear in pixels, too
+            left, top, right, bottom = area
+            across = (np.arange(left, right) + 0.5) * a[0] + (a[2] - (x0 * dx + y0 * dy) * k)
+            down = (np.arange(top, bottom) + 0.5) * a[1]
+            t = across.astype(np.float32)[None] + down.astype(np.float32)[:, None]
         else:
+            x, y = self._users(area)
             t = np.sqrt((x - paint.centre[0]) ** 2 + (y - paint.centre[1]) ** 2) / paint.radius
         stops = np.array([c[:3] for c in paint.colours], float)
-        at = np.linspace(0, 1, 256) * (len(stops) - 1)
+        along = np.linspace(0, 1, 256)
+        if tones:
+            along = (np.floor(along * 0.999 * tones) + 0.5) / tones
+        at = along * (len(stops) - 1)
         table = np.stack([np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)], 1)
         levels = cv2.convertScaleAbs(np.maximum(t, 0), alpha=255)  # saturates at 255
         return cv2.applyColorMap(levels, table.round().clip(0, 255).astype(np.uint8)[:, None])  # type: ignore[return-value]
@@ -255,7 +282,7 @@ class Canvas:
         under = self.pixels[top:bottom, left:right]
         over: Any = np.empty_like(under)
         if isinstance(paint, Linear | Radial):
-            over = self._shade(area, paint)
+            over = self._shade(area, paint, self.tones)
         else:
             over[:] = _rgb(paint)
         if soft:

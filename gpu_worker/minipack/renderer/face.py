@@ -12,8 +12,10 @@ from .identity import ACCENTS, Identity
 from .scene import Scene
 
 _INK: Colour = (38, 24, 32)
-_EYE_OPENING = {"surprised": 1.4, "happy": 0.84, "angry": 0.76, "sad": 0.82}
-_BROW = {"angry": (-0.46, 3.5), "sad": (0.48, -2.0), "surprised": (0.0, -9.0), "happy": (0.0, -3.0)}
+_EYE_OPENING = {"surprised": 1.4, "happy": 0.84, "angry": 0.76, "sad": 0.82, "scared": 1.3}
+_BROW = {
+    "angry": (-0.46, 3.5), "sad": (0.48, -2.0), "surprised": (0.0, -9.0), "happy": (0.0, -3.0), "scared": (0.44, -6.5),
+}  # fmt: skip
 """Slope (radians, inner end down is negative) and lift (units, up is negative)."""
 
 
@@ -43,9 +45,10 @@ def layout(person: Identity, scene: Scene) -> Layout:
     mouth = (x * 1.1, max(y + (person.chin - 8) * person.mouth_height + 2, nose[1] + 10))
     half, lift = {
         "neutral": (1.0, 0.0), "happy": (1.3, -6.5), "sad": (1.08, 8.5), "angry": (1.0, 0.5), "surprised": (0.62, 4.5),
+        "scared": (1.0, 7.0),
     }[scene.expression]  # fmt: skip
     corners = tuple((mouth[0] + s * person.mouth_width * half, mouth[1] + lift) for s in (-1, 1))
-    opened = {"happy": 7, "surprised": 11}.get(scene.expression, 0)
+    opened = {"happy": 7, "surprised": 11, "scared": 5}.get(scene.expression, 0)
     return Layout(turn, x, y, (eye(-1), eye(1)), nose, mouth, corners, person.chin + opened * 0.5)  # type: ignore[arg-type]
 
 
@@ -278,6 +281,16 @@ def _paint_mouth(canvas: Canvas, person: Identity, scene: Scene, at: Layout) -> 
         for k in (-0.5, 0, 0.5):
             canvas.line(x + half * k, y - 5, x + half * k, y + 6, (128, 76, 78), 1.5)
         canvas.stroke(teeth, dark(rose, 0.34), max(2.6, lips * 0.6), closed=True)
+    elif mood == "scared":  # corners drawn down and apart, the upper lip wavering over clenched teeth
+        m = y - 3.5
+        scream = Path(*left).quad(x - half * 0.75, m - 1, x - half * 0.4, m + 1.5, x, m - 3.5, x + half * 0.4, m + 1.5)
+        scream.quad(x + half * 0.75, m - 1, *right).quad(
+            x + half * 0.5, y + 12, x, y + 10, x - half * 0.5, y + 12, *left
+        )
+        canvas.fill(scream, (104, 30, 42))
+        with canvas.clipped(scream):
+            canvas.fill(box(left[0], m - 6, right[0], y + 3.4), (250, 249, 246))
+        canvas.stroke(scream, dark(rose, 0.2), max(2.4, lips * 0.55), closed=True)
     else:
         gap = ellipse(x, y + 4.5, half * 0.62, 10.5)
         canvas.fill(gap, Linear((0, y - 8), (0, y + 15), ((74, 16, 28), (150, 52, 60))))

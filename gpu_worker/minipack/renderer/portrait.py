@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .backgrounds import paint_background
 from .canvas import Canvas, Linear, Points, placement
+from .drawing import MANNERS, finish
 from .face import layout, outline, paint_face, paint_glasses
 from .hair import paint_hair_behind, paint_hair_on_top
 from .identity import Identity
 from .outfit import paint_outfit
-from .scene import Scene
+from .scene import Scene, nuisance
 
 _PIVOT = (128.0, 110.0)
 """Middle of the head on the canvas, at head scale 1."""
@@ -44,11 +47,22 @@ class Placed:
 
 def render(person: Identity, scene: Scene, size: int = 256, *, supersample: int = 3) -> NDArray[np.uint8]:
     """Paint a portrait. Returns uint8 [size, size, 3], RGB; the same arguments always give the same pixels."""
-    canvas = Canvas(size, supersample=supersample)
+    manner = MANNERS[scene.drawing]
+    canvas = Canvas(size, supersample=supersample, tones=manner.tones)
     paint_background(canvas, scene.background, scene.background_seed)
-    _paint_person(canvas, person, scene)
+    with _outlined(canvas, manner.contour):
+        _paint_person(canvas, person, scene)
     _paint_light(canvas, scene)
-    return canvas.picture()
+    return finish(canvas.picture(), manner, scene.background_seed)
+
+
+@contextlib.contextmanager
+def _outlined(canvas: Canvas, contour: float) -> Iterator[None]:
+    canvas.contour = contour
+    try:
+        yield
+    finally:
+        canvas.contour = 0.0
 
 
 def face_geometry(person: Identity, scene: Scene, size: int = 256) -> Face:
@@ -57,18 +71,38 @@ def face_geometry(person: Identity, scene: Scene, size: int = 256) -> Face:
 
 
 def render_group(
-    people: list[Placed], background: Scene, size: int = 384, *, supersample: int = 2
+    people: list[Placed], background: Scene, size: int = 384, *, supersample: int = 2, width: int | None = None
 ) -> tuple[NDArray[np.uint8], list[Face]]:
-    """Paint zero or more people, later ones in front. Returns the picture and each person's face."""
-    canvas, faces = Canvas(size, supersample=supersample), []
-    paint_background(canvas, background.background, background.background_seed)
+    """Paint zero or more people, later ones in front, `width` (by default `size`) pixels wide. Returns the picture and
+    each person's face. `background` gives the place, the light and the drawing."""
+    manner, faces = MANNERS[background.drawing], []
+    canvas = Canvas(size, supersample=supersample, width=width, tones=manner.tones)
+    spread = canvas.width / size  # a place is painted on a square; wide pictures see its middle, larger
+    with canvas.moved(0, 128 * (1 - spread), scale=spread):
+        paint_background(canvas, background.background, background.background_seed)
     for one in people:
         dx, dy = one.x - one.scale * 128, one.y - one.scale * 108
-        with canvas.moved(dx, dy, scale=one.scale):
+        with canvas.moved(dx, dy, scale=one.scale), _outlined(canvas, manner.contour):
             _paint_person(canvas, one.person, one.scene)
         faces.append(_face(one.person, one.scene, placement(0, 0, size / 256) @ placement(dx, dy, one.scale)))
-    _paint_light(canvas, background)
-    return canvas.picture(), faces
+    _paint_light(canvas, background, spread)
+    return finish(canvas.picture(), manner, background.background_seed), faces
+
+
+def wide_scene(rng: np.random.Generator, first: Identity, second: Identity) -> tuple[list[Placed], Scene]:
+    """Two people side by side in a picture twice as wide as high: the first in the left half, the second in the right.
+
+    Returns them with what each wears and does, and the scene that gives place, light and drawing.
+    """
+    background = nuisance(rng, shot="medium shot")
+    people = []
+    for k, person in enumerate((first, second)):
+        own = nuisance(rng, shot="medium shot", drawing=background.drawing)
+        own = replace(own, scale=1.43, dx=0.0, dy=0.0, light=background.light, light_side=background.light_side)
+        scale = float(rng.uniform(0.62, 0.86))
+        x = 128 + 256 * k + float(rng.uniform(-14, 14))
+        people.append(Placed(person, own, x, float(rng.uniform(94, 112)), scale))
+    return people, background
 
 
 def _paint_person(canvas: Canvas, person: Identity, scene: Scene) -> None:
@@ -108,9 +142,11 @@ def _face(person: Identity, scene: Scene, to_pixels: Points) -> Face:
     )
 
 
-def _paint_light(canvas: Canvas, scene: Scene) -> None:
+def _paint_light(canvas: Canvas, scene: Scene, spread: float = 1.0) -> None:
     if scene.light == "side light":
-        reach = 112 * scene.light_side
-        canvas.multiply(Linear((128 + reach, 0), (128 - reach, 0), ((255, 250, 238), (232, 226, 228), (150, 148, 180))))
+        reach, middle = 112 * scene.light_side * spread, 128 * spread
+        canvas.multiply(
+            Linear((middle + reach, 0), (middle - reach, 0), ((255, 250, 238), (232, 226, 228), (150, 148, 180)))
+        )
     elif scene.light in _TINT:
         canvas.multiply(_TINT[scene.light])

@@ -8,7 +8,7 @@ import numpy as np
 
 from .canvas import Colour
 
-EXPRESSIONS = ("neutral", "happy", "sad", "angry", "surprised")
+EXPRESSIONS = ("neutral", "happy", "sad", "angry", "surprised", "scared")
 OUTFITS = ("t-shirt", "hoodie", "suit", "turtleneck", "tank top", "striped shirt", "jacket")
 COLOURS: dict[str, Colour] = {
     "red": (204, 54, 54),
@@ -26,6 +26,9 @@ COLOURS: dict[str, Colour] = {
 }
 BACKGROUNDS = ("studio", "park", "beach", "city", "night city", "forest", "library", "mountains", "desert", "kitchen")
 LIGHTS = ("soft light", "warm light", "cool light", "dim light", "side light")
+SHOTS = ("close-up", "medium shot", "full shot")
+DRAWINGS = ("flat", "ink", "cel", "watercolour", "pastel", "comic")
+"""How a picture is drawn; who it shows can be told in each."""
 POSES = ("facing forward", "looking left", "looking right", "looking up", "looking down")
 MAX_YAW = 34.0
 """Degrees."""
@@ -40,6 +43,8 @@ class Scene:
     colour: str = "blue"
     background: str = "studio"
     light: str = "soft light"
+    drawing: str = "flat"
+    shot: str = "close-up"
     light_side: int = 1
     """Where the light comes from: -1 left, 1 right."""
     yaw: float = 0.0
@@ -49,7 +54,8 @@ class Scene:
     tilt: float = 0.0
     """Degrees, clockwise as seen."""
     scale: float = 1.43
-    """Canvas units per head unit; 1.43 makes the head about 63 % of the picture's height."""
+    """Canvas units per head unit; 1.43 makes the head about 63 % of the picture's height. In medium shots a head is
+    about 30 % of it, in full shots 16 %."""
     dx: float = 0.0
     dy: float = 0.0
     """Shift of the person in canvas units."""
@@ -65,21 +71,35 @@ class Scene:
         return "facing forward" if abs(self.yaw) < 8 and abs(self.pitch) < 8 else ""
 
 
-def nuisance(rng: np.random.Generator, *, calm: bool = False) -> Scene:
-    """Draw a scene. `calm` keeps the head nearly frontal and upright."""
+def nuisance(
+    rng: np.random.Generator, *, calm: bool = False, shot: str | None = None, drawing: str | None = None
+) -> Scene:
+    """Draw a scene. `calm` keeps the head nearly frontal and upright. What is given of shot and drawing is kept."""
     turn = 0.35 if calm else 1.0
+    chosen = shot or str(rng.choice(SHOTS, p=[0.7, 0.18, 0.12]))
+    low, high, across, up, down = _FRAMING[chosen]
     return Scene(
         expression=str(rng.choice(EXPRESSIONS)),
         outfit=str(rng.choice(OUTFITS)),
         colour=str(rng.choice(list(COLOURS))),
         background=str(rng.choice(BACKGROUNDS)),
         light=str(rng.choice(LIGHTS, p=[0.44, 0.16, 0.14, 0.13, 0.13])),
+        drawing=drawing or str(rng.choice(DRAWINGS, p=[0.3, 0.14, 0.14, 0.14, 0.14, 0.14])),
+        shot=chosen,
         light_side=int(rng.choice([-1, 1])),
         yaw=float(np.clip(rng.normal(0, 14), -MAX_YAW, MAX_YAW)) * turn,
         pitch=float(np.clip(rng.normal(0, 8.5), -MAX_PITCH, MAX_PITCH)) * turn,
         tilt=float(np.clip(rng.normal(0, 3.2), -9, 9)) * turn,
-        scale=float(rng.uniform(1.36, 1.5)),
-        dx=float(rng.uniform(-6, 6)),
-        dy=float(rng.uniform(-4, 4)),
+        scale=float(rng.uniform(low, high)),
+        dx=float(rng.uniform(-across, across)),
+        dy=float(rng.uniform(up, down)),
         background_seed=int(rng.integers(1 << 20)),
     )
+
+
+_FRAMING = {
+    "close-up": (1.36, 1.5, 6.0, -4.0, 4.0),
+    "medium shot": (0.64, 0.76, 16.0, -36.0, -26.0),
+    "full shot": (0.335, 0.38, 30.0, -66.0, -60.0),
+}
+"""Least and most scale, shift to the side, shift up and down, in canvas units."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .identity import AGES, BEARDS, EYES, GLASSES, HAIR, SKIN, STYLES, Identity, traits_in_words
-from .scene import BACKGROUNDS, COLOURS, EXPRESSIONS, LIGHTS, OUTFITS, POSES, Scene
+from .scene import BACKGROUNDS, COLOURS, DRAWINGS, EXPRESSIONS, LIGHTS, OUTFITS, POSES, SHOTS, Scene
 
 PLACEHOLDER = "sks"
 """A word without a meaning of its own, for a LoRA to fill: "portrait of a sks woman"."""
@@ -36,7 +36,7 @@ def scene_words(scene: Scene) -> list[str]:
         f"{scene.background} background",
         scene.light,
     ]
-    return parts + ([scene.pose] if scene.pose else [])
+    return [*parts, *([scene.pose] if scene.pose else []), scene.shot, f"{scene.drawing} drawing"]
 
 
 def slots() -> dict[str, list[str]]:
@@ -48,6 +48,8 @@ def slots() -> dict[str, list[str]]:
         "background": list(BACKGROUNDS),
         "light": list(LIGHTS),
         "pose": list(POSES),
+        "shot": list(SHOTS),
+        "drawing": [f"{drawing} drawing" for drawing in DRAWINGS],
     }
 
 

@@ -1,12 +1,14 @@
-"""Characters as subjects of revisions, events and (later) annotations and votes."""
+"""Characters and their images as subjects of revisions, events, annotations, votes and approvals."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import QuerySet
+from django.urls import reverse
 
-from characters.models import Character
+from assets.models import Asset
+from characters.models import Character, Reference, Variation
 from collaboration.subjects import Subject
 
 
@@ -34,8 +36,56 @@ def snapshot(character: Character) -> dict[str, Any]:
     }
 
 
+ASPECTS = {
+    "Everything": (
+        "name",
+        "description",
+        "noun",
+        "age",
+        "traits",
+        "has_human_face",
+        "tags",
+        "importance",
+        "tier",
+        "picture",
+        "base_prompt",
+        "references",
+        "picked",
+        "adapter_version",
+    ),
+    "The look": ("picture", "references", "picked"),
+    "The description": ("name", "description", "noun", "age", "traits"),
+    "The model": ("base_prompt", "adapter_version", "tier"),
+}
+"""What of a character can be approved -> keys of its snapshot."""
+
+
+def _picture(asset: Asset | None, pixels: int, alt: str) -> dict[str, Any] | None:
+    if asset is None or asset.erased_at is not None:
+        return None
+    return {
+        "url": asset.url(pixels),
+        "width": asset.width,
+        "height": asset.height,
+        "placeholder": asset.placeholder,
+        "alt": alt,
+    }
+
+
 def _rows() -> QuerySet[Character]:
-    return Character.objects.select_related("project")
+    return Character.objects.select_related("project", "picture")
+
+
+def _variations() -> QuerySet[Variation]:
+    return Variation.objects.select_related("character__project", "asset")
+
+
+def _references() -> QuerySet[Reference]:
+    return Reference.objects.select_related("character__project", "asset")
+
+
+def _title_of_reference(reference: Reference) -> str:
+    return f"Reference of {reference.character.name}"
 
 
 CHARACTER = Subject(
@@ -44,4 +94,24 @@ CHARACTER = Subject(
     url=lambda character: character.get_absolute_url(),
     title=lambda character: character.name,
     snapshot=snapshot,
+    project=lambda character: character.project,
+    aspects=ASPECTS,
+)
+
+VARIATION = Subject(
+    find=lambda id: _variations().filter(pk=id).first(),
+    find_many=lambda ids: {str(row.pk): row for row in _variations().filter(pk__in=ids)},
+    url=lambda row: reverse("characters:variation", args=[row.character.project.slug, row.pk]),
+    title=lambda row: f"{row.character.name} {row.index + 1}",
+    project=lambda row: row.character.project,
+    picture=lambda row, pixels: _picture(row.asset, pixels, f"{row.character.name} {row.index + 1}"),
+)
+
+REFERENCE = Subject(
+    find=lambda id: _references().filter(pk=id).first(),
+    find_many=lambda ids: {str(row.pk): row for row in _references().filter(pk__in=ids)},
+    url=lambda row: reverse("characters:references", args=[row.character.project.slug, row.character_id]),
+    title=_title_of_reference,
+    project=lambda row: row.character.project,
+    picture=lambda row, pixels: _picture(row.asset, pixels, _title_of_reference(row)),
 )

@@ -6,10 +6,13 @@ The wiring's table SUBJECTS maps a kind to a `Subject`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from collaboration.wired import entry
+
+if TYPE_CHECKING:
+    from collaboration.models import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +24,14 @@ class Subject:
     title: Callable[[Any], str]
     snapshot: Callable[[Any], dict[str, Any]] | None = None
     find_many: Callable[[Sequence[str]], Mapping[str, Any]] | None = None
-    """ids -> those found by id, with one query and with everything that `url` and `title` read. For lists."""
+    """ids -> those found by id, with one query and with everything that `url`, `title` and `picture` read. For lists."""
+    project: Callable[[Any], Project] | None = None
+    """The project it belongs to. A kind without it cannot be voted on, annotated or approved."""
+    picture: Callable[[Any, int], dict[str, Any] | None] | None = None
+    """(found, pixels of the longer side) -> context of components/picture.html; None for one that was erased. Kinds
+    with it are images."""
+    aspects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What of it can be approved, in words -> keys of the snapshot."""
 
 
 def subject(kind: str) -> Subject | None:

@@ -10,6 +10,8 @@ SUBJECTS = {
     "scene": "collaboration.projects.SCENE",
     "shot": "collaboration.projects.SHOT",
     "character": "characters.subjects.CHARACTER",
+    "variation": "characters.subjects.VARIATION",
+    "reference": "characters.subjects.REFERENCE",
     "training": "training.subjects.RUN",
 }
 """Subject kind -> `collaboration.subjects.Subject`."""

@@ -7,6 +7,7 @@ picture and averaged down once at the end. Needs no system graphics library.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -147,7 +148,15 @@ class Canvas:
 
     @property
     def _zoom(self) -> float:
-        return float(math.sqrt(abs(np.linalg.det(self.matrix[:2, :2]))))
+        (a, b), (c, d) = self.matrix[:2, :2].tolist()
+        return math.sqrt(abs(a * d - b * c))
+
+    @property
+    def _inverse(self) -> Points:
+        """From pixels to user units [2, 3]."""
+        (a, b, e), (c, d, f) = self.matrix[:2].tolist()
+        k = 1 / (a * d - b * c)
+        return np.array([[d * k, -b * k, (b * f - d * e) * k], [-c * k, a * k, (c * e - a * f) * k]])
 
     def _fixed(self, shape: Shape) -> NDArray[np.int32]:
         points = shape.points if isinstance(shape, Path) else shape
@@ -236,12 +245,11 @@ class Canvas:
     def _users(self, area: tuple[int, int, int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """User coordinates of every pixel of an area."""
         left, top, right, bottom = area
-        inverse = np.linalg.inv(self.matrix)
         px, py = (
             np.arange(left, right, dtype=np.float32)[None] + 0.5,
             np.arange(top, bottom, dtype=np.float32)[:, None] + 0.5,
         )
-        a = inverse.astype(np.float32)
+        a = self._inverse.astype(np.float32)
         return a[0, 0] * px + a[0, 1] * py + a[0, 2], a[1, 0] * px + a[1, 1] * py + a[1, 2]
 
     def _shade(self, area: tuple[int, int, int, int], paint: Linear | Radial, tones: int) -> NDArray[np.uint8]:
@@ -249,7 +257,7 @@ class Canvas:
             (x0, y0), (x1, y1) = paint.start, paint.end
             dx, dy = x1 - x0, y1 - y0
             k = 1 / (dx * dx + dy * dy)
-            a = np.array([dx * k, dy * k]) @ np.linalg.inv(self.matrix)[:2]  # t is linear in pixels, too
+            a = np.array([dx * k, dy * k]) @ self._inverse  # t is linear in pixels, too
             left, top, right, bottom = area
             across = (np.arange(left, right) + 0.5) * a[0] + (a[2] - (x0 * dx + y0 * dy) * k)
             down = (np.arange(top, bottom) + 0.5) * a[1]
@@ -257,12 +265,7 @@ class Canvas:
         else:
             x, y = self._users(area)
             t = np.sqrt((x - paint.centre[0]) ** 2 + (y - paint.centre[1]) ** 2) / paint.radius
-        stops = np.array([c[:3] for c in paint.colours], float)
-        along = np.linspace(0, 1, 256)
-        if tones:
-            along = (np.floor(along * 0.999 * tones) + 0.5) / tones
-        at = along * (len(stops) - 1)
-        table = np.stack([np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)], 1)
+        table = _ramp(len(paint.colours), tones) @ np.array(paint.colours, float)
         levels = cv2.convertScaleAbs(np.maximum(t, 0), alpha=255)  # saturates at 255
         return cv2.applyColorMap(levels, table.round().clip(0, 255).astype(np.uint8)[:, None])  # type: ignore[return-value]
 
@@ -302,5 +305,14 @@ def placement(dx: float, dy: float, scale: float = 1, degrees: float = 0) -> Poi
 
 
 def _rgb(colour: object) -> tuple[int, int, int]:
-    r, g, b = (int(min(255, max(0, round(float(c))))) for c in colour)  # type: ignore[attr-defined]
-    return r, g, b
+    r, g, b = colour  # type: ignore[misc]
+    return min(255, max(0, round(r))), min(255, max(0, round(g))), min(255, max(0, round(b)))
+
+
+@functools.cache
+def _ramp(stops: int, tones: int) -> NDArray[np.float64]:
+    """Shares of each of the colours at 256 steps along a gradient [256, stops]."""
+    along = np.linspace(0, 1, 256)
+    if tones:
+        along = (np.floor(along * 0.999 * tones) + 0.5) / tones
+    return np.maximum(0, 1 - np.abs(along[:, None] * (stops - 1) - np.arange(stops)))

@@ -4,6 +4,7 @@ A deep convolutional encoder takes hours to learn on a CPU; a linear one is opti
 analysis), and a decoder learns well against it. The stock architecture can hold it exactly:
 
 - with their last convolution zero, the residual blocks pass their input on;
+- a stride-2 convolution averages the four pixels of a 2x2 square, once for every level above three;
 - a stride-2 convolution moves the four pixels of a 2x2 square into channels (3 -> 12, 12 -> 48 -> 32, 32 -> 128 -> 16);
 - silu(x) - silu(-x) = x undoes the last nonlinearity, so every latent is carried twice, with both signs;
 - the last normalisation divides by the spread of all channels: large constant channels make that spread a constant.
@@ -26,11 +27,13 @@ def fit(vae: Any, pictures: torch.Tensor, weight: torch.Tensor) -> None:
     """Set the encoder of `vae` from `pictures` [N, 3, H, W] in [-1, 1]; `weight` [1, 1, H, W] says which pixels count.
 
     The latents' standard deviations follow those of the components to the power 0.45: what carries the picture stays
-    larger, without drowning the details.
+    larger, without drowning the details. Levels above the three of 8x8 patches only make the picture smaller.
     """
     latent, encoder = vae.config.latent_channels, vae.encoder
-    for parameter in encoder.parameters():
-        parameter.data.zero_()
+    levels = len(encoder.down_blocks) - 4
+    clear(encoder)
+    average(vae, levels=levels)
+    pictures, weight = F.avg_pool2d(pictures, 2**levels), F.avg_pool2d(weight, 2**levels)
     half = _to_channels(pictures)
     quarter = _to_channels(half)
     at_quarter = F.avg_pool2d(weight, 4)
@@ -40,8 +43,7 @@ def fit(vae: Any, pictures: torch.Tensor, weight: torch.Tensor) -> None:
     basis8, mean8, spread = _components(eighth, F.avg_pool2d(weight, 8), latent)
     scaled = basis8 / spread * ((spread / spread[0]) ** 0.45)
 
-    encoder.conv_in.weight.data[:3, :, 1, 1] = torch.eye(3)
-    down = encoder.down_blocks
+    down = encoder.down_blocks[levels:]
     for out in range(12):
         place, channel = divmod(out, 3)
         down[0].downsamplers[0].conv.weight.data[out, channel, place // 2, place % 2] = 1
@@ -63,18 +65,34 @@ def fit(vae: Any, pictures: torch.Tensor, weight: torch.Tensor) -> None:
     encoder.conv_out.bias.data[latent:] = -12.0  # log variance: next to nothing
 
 
+def clear(encoder: Any) -> None:
+    """Set every weight to zero: residual blocks without a shortcut then pass their input on."""
+    for parameter in encoder.parameters():
+        parameter.data.zero_()
+
+
+def average(vae: Any, *, levels: int) -> None:
+    """Let a cleared encoder take the picture in, and its first `levels` levels average 2x2 pixels each."""
+    vae.encoder.conv_in.weight.data[:3, :, 1, 1] = torch.eye(3)
+    for block in vae.encoder.down_blocks[:levels]:
+        for channel in range(3):
+            block.downsamplers[0].conv.weight.data[channel, channel, :2, :2] = 0.25
+
+
 @torch.no_grad()
-def as_matrix(vae: Any, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The encoder as one matrix [192, latent] and bias, read off by least squares: hundreds of times faster."""
+def as_matrix(vae: Any, pictures: torch.Tensor, *, levels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """What follows the first `levels` levels of the encoder as one matrix [192, latent] and bias, read off by least
+    squares: hundreds of times faster."""
     z = vae.encode(pictures).latent_dist.mode().permute(0, 2, 3, 1).reshape(-1, vae.config.latent_channels)
-    cells = F.pixel_unshuffle(pictures, 8).permute(0, 2, 3, 1).reshape(len(z), -1)
+    small = F.avg_pool2d(pictures, 2**levels)
+    cells = F.pixel_unshuffle(small, 8).permute(0, 2, 3, 1).reshape(len(z), -1)
     centre, middle = cells.mean(0), z.mean(0)
     matrix = torch.linalg.lstsq((cells - centre).double(), (z - middle).double(), driver="gelsd").solution.float()
     return matrix, middle - centre @ matrix
 
 
 def apply(pictures: torch.Tensor, matrix: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """[N, 3, H, W] -> [N, latent, H / 8, W / 8]."""
+    """Averaged pictures [N, 3, H, W] -> [N, latent, H / 8, W / 8]."""
     cells = F.pixel_unshuffle(pictures, 8).permute(0, 2, 3, 1)
     return (cells @ matrix + bias).permute(0, 3, 1, 2)
 

@@ -374,3 +374,25 @@ class ApiToken(models.Model):
         if self.revoked_at:
             return "revoked"
         return "expired" if self.expires_at and self.expires_at <= timezone.now() else "active"
+
+
+# Packages of this app that keep rows of their own.
+from collaboration.votes.models import Vote, VotingRules  # noqa: E402
+
+__all__ = [
+    "ApiToken",
+    "Event",
+    "IdempotencyRecord",
+    "Invitation",
+    "Membership",
+    "Project",
+    "Revision",
+    "Scene",
+    "Shot",
+    "Stream",
+    "Studio",
+    "StudioMembership",
+    "User",
+    "Vote",
+    "VotingRules",
+]

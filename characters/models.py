@@ -187,6 +187,9 @@ class Reference(models.Model):
     def __str__(self) -> str:
         return f"Reference {self.pk}"
 
+    def get_absolute_url(self) -> str:
+        return reverse("characters:reference", args=[self.character.project.slug, self.character_id, self.pk])
+
     @property
     def is_generated(self) -> bool:
         return self.origin != self.UPLOADED
@@ -329,6 +332,10 @@ class VariationBatch(models.Model):
         "characters.CharacterSheet", null=True, blank=True, on_delete=models.CASCADE, related_name="batches"
     )
     """The character sheet that its pictures are takes of."""
+    revises = models.ForeignKey(
+        "characters.Variation", null=True, blank=True, on_delete=models.SET_NULL, related_name="revised_by"
+    )
+    """The picture that a suggestion was made on: its pictures are next versions of that one."""
     created_by = models.ForeignKey(USER, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 

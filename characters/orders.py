@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from characters import events, profiles, variations
-from characters.models import Character, CharacterSheet, IdentityProfile, Preset, VariationBatch
+from characters.models import Character, CharacterSheet, IdentityProfile, Preset, Variation, VariationBatch
 from characters.variations import Settings
 from collaboration import events as log
 from collaboration.events import Happening
@@ -87,9 +87,12 @@ def order_variations(
     priority: int = 1,
     sheet: CharacterSheet | None = None,
     is_casting: bool = False,
+    revises: Variation | None = None,
 ) -> VariationBatch:
-    """Order a batch: of variations, of takes of a `sheet`, or of faces to cast. Raises ValidationError, keyed by field,
-    with sentences."""
+    """Order a batch: of variations, of next versions of one (`revises`), of takes of a `sheet`, or of faces to cast.
+
+    Raises ValidationError, keyed by field, with sentences.
+    """
     proposal = propose(character=character, settings=settings)
     choice, plan = proposal.choice, proposal.plan
     with transaction.atomic():
@@ -116,12 +119,20 @@ def order_variations(
             adapter=proposal.adapter,
             sheet=sheet,
             is_casting=is_casting,
+            revises=revises,
             created_by=actor,
         )
         job.arguments = {"batch": str(batch.pk)}
         Job.objects.filter(pk=job.pk).update(arguments=job.arguments)
         log.record(character.project, _ordered(batch), actor=actor)
     return batch
+
+
+def settings_of(variation: Variation) -> Settings:
+    """Those that make this one picture again."""
+    axes = {axis: [value] for axis, value in variation.axes.items()}
+    kept = variation.batch.settings | {"axes": axes, "per_combination": 1, "seed": variation.seed}
+    return Settings.from_json(kept)
 
 
 def _title(character: Character, count: int, *, sheet: CharacterSheet | None, is_casting: bool) -> str:

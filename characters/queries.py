@@ -119,9 +119,7 @@ def gallery(project: Project, wanted: Filter, *, after: str = "") -> Page:
         step = "lt" if sort.descending else "gt"
         rows = rows.filter(Q(**{f"sort_key__{step}": value}) | Q(sort_key=value, **{f"id__{step}": id}))
     sign = "-" if sort.descending else ""
-    generated = Reference.objects.present().generated().filter(character=OuterRef("pk"), asset=OuterRef("picture"))
-    rows = rows.annotate(shows_generated=Exists(generated)).select_related("picture").prefetch_related(_scrubbed())
-    rows = rows.order_by(f"{sign}sort_key", f"{sign}id")
+    rows = with_card_data(rows).order_by(f"{sign}sort_key", f"{sign}id")
     found = list(rows[: PAGE + 1])
     more, found = len(found) > PAGE, found[:PAGE]
     return Page(
@@ -130,6 +128,12 @@ def gallery(project: Project, wanted: Filter, *, after: str = "") -> Page:
         look_alikes=look_alikes_among(found),
         next=_as_cursor(found[-1].sort_key, found[-1].pk, wanted.sort) if more else "",  # type: ignore[attr-defined]
     )
+
+
+def with_card_data(rows: QuerySet[Character]) -> QuerySet[Character]:
+    """With what `fragments.card` reads of each character."""
+    generated = Reference.objects.present().generated().filter(character=OuterRef("pk"), asset=OuterRef("picture"))
+    return rows.annotate(shows_generated=Exists(generated)).select_related("picture").prefetch_related(_scrubbed())
 
 
 def _scrubbed() -> Prefetch:
@@ -330,6 +334,15 @@ def neighbours_of(variation: Variation) -> tuple[Variation | None, Variation | N
     before = rows.filter(index__lt=variation.index).order_by("-index").first()
     after = rows.filter(index__gt=variation.index).order_by("index").first()
     return before, after
+
+
+def neighbours_of_reference(reference: Reference) -> tuple[Reference | None, Reference | None]:
+    """The references before and after it, in the order of the list: the newest first."""
+    rows = list(references_of(reference.character))
+    place = next((k for k, row in enumerate(rows) if row.pk == reference.pk), None)
+    if place is None:
+        return None, None
+    return (rows[place - 1] if place else None), (rows[place + 1] if place + 1 < len(rows) else None)
 
 
 # ------------------------------------------------------------------------------------------------------ measurements

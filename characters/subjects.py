@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.urls import reverse
 
 from assets.models import Asset
+from characters import suggestions
 from characters.models import Character, Reference, Variation
 from collaboration.subjects import Subject
 
@@ -77,11 +79,19 @@ def _rows() -> QuerySet[Character]:
 
 
 def _variations() -> QuerySet[Variation]:
-    return Variation.objects.select_related("character__project", "asset")
+    return Variation.objects.select_related("character__project", "asset", "batch")
 
 
 def _references() -> QuerySet[Reference]:
     return Reference.objects.select_related("character__project", "asset")
+
+
+def _version(row: Variation | Reference) -> UUID | None:
+    return row.asset_id if row.asset.erased_at is None else None
+
+
+def _is_open(row: Variation | Reference) -> bool:
+    return row.trashed_at is None and row.character.trashed_at is None
 
 
 def _title_of_reference(reference: Reference) -> str:
@@ -95,7 +105,9 @@ CHARACTER = Subject(
     title=lambda character: character.name,
     snapshot=snapshot,
     project=lambda character: character.project,
+    pages=lambda character: [f"character:{character.pk}", f"project:{character.project_id}:gallery"],
     aspects=ASPECTS,
+    is_open=lambda character: character.trashed_at is None,
 )
 
 VARIATION = Subject(
@@ -105,13 +117,21 @@ VARIATION = Subject(
     title=lambda row: f"{row.character.name} {row.index + 1}",
     project=lambda row: row.character.project,
     picture=lambda row, pixels: _picture(row.asset, pixels, f"{row.character.name} {row.index + 1}"),
+    pages=lambda row: [f"variation:{row.pk}", f"character:{row.character_id}"],
+    version=_version,
+    is_open=_is_open,
+    improve=suggestions.improve_variation,
 )
 
 REFERENCE = Subject(
     find=lambda id: _references().filter(pk=id).first(),
     find_many=lambda ids: {str(row.pk): row for row in _references().filter(pk__in=ids)},
-    url=lambda row: reverse("characters:references", args=[row.character.project.slug, row.character_id]),
+    url=lambda row: reverse("characters:reference", args=[row.character.project.slug, row.character_id, row.pk]),
     title=_title_of_reference,
     project=lambda row: row.character.project,
     picture=lambda row, pixels: _picture(row.asset, pixels, _title_of_reference(row)),
+    pages=lambda row: [f"reference:{row.pk}", f"character:{row.character_id}"],
+    version=_version,
+    is_open=_is_open,
+    improve=suggestions.improve_reference,
 )

@@ -54,6 +54,8 @@ urlpatterns = [
     path(_one + "references/check/", references.check, name="references_check"),
     path(_one + "references/separate/", references.separate, name="references_separate"),
     path(_one + "references/rejoin/", references.rejoin, name="references_rejoin"),
+    # /projects/<slug>/characters/<uuid>/references/<uuid>/
+    path(_reference, references.reference, name="reference"),
     path(_reference + "trash/", references.trash, name="reference_trash"),
     path(_reference + "restore/", references.restore, name="reference_restore"),
     path(_reference + "erase/", references.erase, name="reference_erase"),

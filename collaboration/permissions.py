@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
 from collaboration.models import Membership, Project, Studio, StudioMembership
+from collaboration.subjects import Target, target
 from collaboration.verbs import STUDIO_ADMIN_VERBS, Role, Verb
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "Verb",
     "access_project",
     "access_studio",
+    "access_target",
     "administers",
     "forget_verbs",
     "remember_verbs",
@@ -99,6 +101,20 @@ def access_project(user: User, slug: str, *, verb: Verb = Verb.SEE) -> Project:
         raise Http404
     require(user, verb, project)
     return project
+
+
+def access_target(user: User, kind: str, id: object, *, verb: Verb = Verb.SEE) -> Target:
+    """Return the subject (a variation, a reference, a character) if `user` may `verb` it.
+
+    Raises as `require` does, and PermissionDenied for changes of what is in the trash.
+    """
+    found = target(kind, id)
+    if found is None:
+        raise Http404
+    require(user, verb, found.project)
+    if verb != Verb.SEE and not found.is_open:
+        raise PermissionDenied(f"{found.title} is in the trash. Take it back first.")
+    return found
 
 
 def access_studio(user: User, slug: str, *, administer: bool = False) -> Studio:

@@ -8,11 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
 
 from collaboration.wired import entry
 
 if TYPE_CHECKING:
-    from collaboration.models import Project
+    from collaboration.models import Project, User
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """What was ordered to follow a suggestion."""
+
+    kind: str
+    """What it is called: `batch`."""
+    id: UUID
+    url: str
+    note: str = ""
+    """What the person should know, in a sentence; empty when there is nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +39,65 @@ class Subject:
     title: Callable[[Any], str]
     snapshot: Callable[[Any], dict[str, Any]] | None = None
     find_many: Callable[[Sequence[str]], Mapping[str, Any]] | None = None
-    """ids -> those found by id, with one query and with everything that `url`, `title` and `picture` read. For lists."""
+    """ids -> those found by id, with one query and all that `url`, `title` and `picture` read. For lists."""
     project: Callable[[Any], Project] | None = None
     """The project it belongs to. A kind without it cannot be voted on, annotated or approved."""
     picture: Callable[[Any, int], dict[str, Any] | None] | None = None
     """(found, pixels of the longer side) -> context of components/picture.html; None for one that was erased. Kinds
     with it are images."""
+    pages: Callable[[Any], Sequence[str]] | None = None
+    """found -> keys of the live pages that show it."""
     aspects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """What of it can be approved, in words -> keys of the snapshot."""
+    version: Callable[[Any], UUID | None] | None = None
+    """Which image it is now; another image has another version, and what is drawn on one stays with it. None once that
+    was erased. Images only."""
+    is_open: Callable[[Any], bool] = lambda found: True
+    """Whether it can be changed: what is in the trash is only looked at."""
+    improve: Callable[[Any, str, User], Ordered] | None = None
+    """(found, suggestion in plain words, actor): order another picture that follows it. Raises ValidationError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A subject that was found, with its project: see `permissions.access_target`."""
+
+    kind: str
+    id: str
+    handler: Subject
+    row: Any
+    project: Project
+
+    @property
+    def title(self) -> str:
+        return self.handler.title(self.row)
+
+    @property
+    def url(self) -> str:
+        return self.handler.url(self.row)
+
+    @property
+    def version(self) -> UUID | None:
+        return self.handler.version(self.row) if self.handler.version else None
+
+    @property
+    def is_open(self) -> bool:
+        return self.handler.is_open(self.row)
+
+    def picture(self, pixels: int = 1280) -> dict[str, Any] | None:
+        return self.handler.picture(self.row, pixels) if self.handler.picture else None
+
+
+def target(kind: str, id: object) -> Target | None:
+    """The subject and its project, without asking who wants it; None where there is none that has a project."""
+    handler = subject(kind)
+    if handler is None or handler.project is None:
+        return None
+    try:
+        row = handler.find(str(id))
+    except (ValidationError, ValueError):  # no id at all
+        return None
+    return None if row is None else Target(kind, str(row.pk), handler, row, handler.project(row))
 
 
 def subject(kind: str) -> Subject | None:

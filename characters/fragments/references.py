@@ -38,6 +38,7 @@ def reference(row: Reference, audience: Audience, *, slug: str) -> dict[str, Any
         "size": f"{row.asset.width} × {row.asset.height} px" if row.asset.width else "",
         "picture": picture(row.asset, size=160, alt=row.asset.original_name),
         "full_url": row.asset.url(),
+        "page_url": reverse("characters:reference", args=args),
         "troubles": [c for c in row.checks if c["verdict"] != "pass"],
         "fine": fine,
         "notes": row.asset.notes,

@@ -99,6 +99,30 @@ def tell_taken(request: AuthenticatedRequest, taken: list[Reference], refused: l
 
 @require_safe
 @login_required
+def reference(request: AuthenticatedRequest, project: str, pk: UUID, reference_id: UUID) -> HttpResponse:
+    """One picture, large, with what its checks found and what people say about it."""
+    found = find_reference(request, project, pk, reference_id, Verb.SEE)
+    character = found.character
+    audience = verbs_of(request.user, character.project)
+    if character.trashed_at is not None or found.trashed_at is not None:
+        audience &= {Verb.SEE}
+    before, after = queries.neighbours_of_reference(found)
+    tab = reverse("characters:references", args=[project, pk])
+    context: dict[str, Any] = {
+        "project": character.project,
+        "character": character,
+        "reference": found,
+        "row": fragments.reference(found, audience, slug=project),
+        "picture": fragments.picture(found.asset, alt=found.asset.original_name, size=1280),
+        "tab_url": tab,
+        "before_url": before.get_absolute_url() if before else "",
+        "after_url": after.get_absolute_url() if after else "",
+    }
+    return render(request, "characters/reference.html", context)
+
+
+@require_safe
+@login_required
 def summary(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
     """The summary, and with it the rows named in `?watched=` that have their answer by now."""
     character = find_character(request, project, pk)

@@ -127,7 +127,7 @@ def _settings_from(request: AuthenticatedRequest, character: Character) -> Setti
             settings = Settings.from_json(access_batch(request.user, UUID(batch)).settings)
             return settings if query.get("seed") == "same" else fresh_seed(settings)
         if variation := query.get("variation"):
-            return _settings_of(access_variation(request.user, UUID(variation)))
+            return orders.settings_of(access_variation(request.user, UUID(variation)))
         if reference := query.get("reference"):
             return _settings_in(access_reference(request.user, UUID(reference)))
     except ValueError:
@@ -137,13 +137,6 @@ def _settings_from(request: AuthenticatedRequest, character: Character) -> Setti
 
 def fresh_seed(settings: Settings) -> Settings:
     return Settings.from_json(settings.as_json() | {"seed": None})
-
-
-def _settings_of(variation: Variation) -> Settings:
-    """Those that make this one picture again."""
-    axes = {axis: [value] for axis, value in variation.axes.items()}
-    kept = variation.batch.settings | {"axes": axes, "per_combination": 1, "seed": variation.seed}
-    return Settings.from_json(kept)
 
 
 def _settings_in(reference: Reference) -> Settings:

@@ -130,7 +130,7 @@ def gallery(project: Project, wanted: Filter, *, after: str = "") -> Page:
     )
 
 
-def with_card_data(rows: QuerySet[Character]) -> QuerySet[Character]:
+def with_card_data(rows: QuerySet[Any]) -> QuerySet[Any]:
     """With what `fragments.card` reads of each character."""
     generated = Reference.objects.present().generated().filter(character=OuterRef("pk"), asset=OuterRef("picture"))
     return rows.annotate(shows_generated=Exists(generated)).select_related("picture").prefetch_related(_scrubbed())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
 
+from collaboration.live import hints
 from collaboration.models import Event, Project, Stream, Studio, User
 
 if TYPE_CHECKING:
@@ -411,7 +412,9 @@ def record_all(owner: Project | Studio | User, happenings: Sequence[Happening], 
         return []
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError("An event is written in the transaction of its change.")
-    stream_id, head = _advance(*stream_of(owner), by=len(happenings))
+    kind, key = stream_of(owner)
+    stream_id, head = _advance(kind, key, by=len(happenings))
+    hints.announce_on_commit(kind, key, head)
     rows = []
     for seq, happening in enumerate(happenings, head - len(happenings) + 1):
         subject_kind, subject_id = happening.subject()

@@ -42,3 +42,11 @@ SCHEDULES = {
     "assets.sweep": ("assets.actions.sweep_orphans", 86_400),
 }
 """Name -> (what to call, every so many seconds)."""
+
+LIVE: dict[str, list[str]] = {
+    "character.created": ["characters.fragments.live.new_card"],
+    "character.changed": ["characters.fragments.live.card"],
+    "character.trashed": ["characters.fragments.live.card"],
+    "character.restored": ["characters.fragments.live.new_card"],
+}
+"""Kind of event (`*`: every kind) -> `(event, audience) -> [collaboration.live.fragments.Swap]`."""

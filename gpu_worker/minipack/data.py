@@ -1,6 +1,6 @@
 """Stage `data`: render the pictures that the models are trained on, as uint8 arrays on disk.
 
-    generator.npy      120,000 portraits, 128 px
+    generator.npy      80,000 portraits, 128 px
     codec.npy          4,096 of them at 256 px
     wide.npy           6,000 pictures of two people, 256 x 128 px; `wide.npz` holds who they are and their faces
     conditioning.npy   30,000 aligned face crops, 112 px; `scoring.npy` and `audit.npy` the same of other people

@@ -25,7 +25,7 @@ class Split:
         return replace(self, identities=min(self.identities, max(FEWEST, round(self.identities * scale))))
 
 
-GENERATOR = Split("generator", 0, 12_000, 10)
+GENERATOR = Split("generator", 0, 8000, 10)
 CONDITIONING = Split("conditioning", 100_000, 3000, 10)
 SCORING = Split("scoring", 200_000, 3000, 10)
 AUDIT = Split("audit", 250_000, 3000, 10)

@@ -377,15 +377,18 @@ class ApiToken(models.Model):
 
 
 # Packages of this app that keep rows of their own.
+from collaboration.annotations.models import Annotation, Reply  # noqa: E402
 from collaboration.votes.models import Vote, VotingRules  # noqa: E402
 
 __all__ = [
+    "Annotation",
     "ApiToken",
     "Event",
     "IdempotencyRecord",
     "Invitation",
     "Membership",
     "Project",
+    "Reply",
     "Revision",
     "Scene",
     "Shot",

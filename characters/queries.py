@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Exists, F, FloatField, OuterRef, Prefetch, Q, QuerySet, Value
-from django.db.models.functions import Coalesce, Lower
+from django.db.models import Count, Exists, F, FloatField, OuterRef, Prefetch, Q, QuerySet, Value, Window
+from django.db.models.functions import Coalesce, Lower, RowNumber
 
 from characters import scoring
 from characters.models import (
@@ -30,9 +30,12 @@ from characters.models import (
     VariationBatch,
 )
 from collaboration.models import Project
+from collaboration.votes import queries as votes
 from gpu_worker.models import Adapter, Job, JobQuerySet
 
-PAGE = 40
+PAGE = 30
+SEGMENT = 60
+"""Characters that the scrolled grid asks for at once."""
 BATCH_PAGE = 12
 SCRUBBED = 5
 """Further references a card shows when the pointer moves over it."""
@@ -108,37 +111,99 @@ class Page:
     """Character id -> names of whom it looks like."""
     next: str
     """Cursor of the next page; empty at the end."""
+    previous: str = ""
+    """Cursor before which the previous page ends; empty on the first page."""
 
 
-def gallery(project: Project, wanted: Filter, *, after: str = "") -> Page:
-    """One page of the present characters. Raises ValidationError for a cursor that is none."""
+def gallery(
+    project: Project, wanted: Filter, *, after: str = "", until: str = "", before: str = "", limit: int = 0
+) -> Page:
+    """One page of the present characters, or with `until` all those from behind `after` up to and with that one.
+
+    `before`: the page that ends before that one. Raises ValidationError for a cursor that is none.
+    """
+    limit = limit or (2 * SEGMENT if until else PAGE)
     sort = SORTS[wanted.sort]
-    rows = wanted.apply(Character.objects.present().filter(project=project)).annotate(sort_key=sort.key)
+    rows = _sorted(project, wanted)
     if after:
-        value, id = _cursor(after, wanted.sort)
-        step = "lt" if sort.descending else "gt"
-        rows = rows.filter(Q(**{f"sort_key__{step}": value}) | Q(sort_key=value, **{f"id__{step}": id}))
-    sign = "-" if sort.descending else ""
-    rows = with_card_data(rows).order_by(f"{sign}sort_key", f"{sign}id")
-    found = list(rows[: PAGE + 1])
-    more, found = len(found) > PAGE, found[:PAGE]
+        rows = rows.filter(_beyond(after, wanted.sort))
+    if until:
+        rows = rows.filter(_beyond(until, wanted.sort, backwards=True, itself=True))
+    if before:
+        rows = rows.filter(_beyond(before, wanted.sort, backwards=True))
+    rows = with_card_data(rows).order_by(*_order(sort, backwards=bool(before)))
+    found = list(rows[: limit + 1])
+    more, found = len(found) > limit, found[:limit]
+    has_next, has_previous = more, bool(after)
+    if before:
+        found.reverse()
+        has_next, has_previous = True, more
     return Page(
         characters=found,
         trainings=open_trainings(found),
         look_alikes=look_alikes_among(found),
-        next=_as_cursor(found[-1].sort_key, found[-1].pk, wanted.sort) if more else "",  # type: ignore[attr-defined]
+        next=_cursor_of(found[-1], wanted) if has_next and found else "",
+        previous=_cursor_of(found[0], wanted) if has_previous and found else "",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """How a list of any length is cut, so that a grid can be laid out without its cards."""
+
+    total: int
+    size: int
+    """Cards in each, but for the last one."""
+    cursors: Sequence[str]
+    """Behind which each begins; empty for the first."""
+
+
+def segments(project: Project, wanted: Filter) -> Segments:
+    """Two queries over the index of the order, however many characters there are."""
+    rows = _sorted(project, wanted)
+    order = [F(key.removeprefix("-")).desc() if key[0] == "-" else F(key).asc() for key in _order(SORTS[wanted.sort])]
+    numbered = rows.annotate(place=Window(RowNumber(), order_by=order)).annotate(over=F("place") % SEGMENT)
+    ends = numbered.filter(over=0).order_by("place").values_list("sort_key", "pk")
+    total = rows.count()
+    cursors = ["", *(_as_cursor(value, pk, wanted.sort) for value, pk in ends)]
+    return Segments(total=total, size=SEGMENT, cursors=cursors[: max(1, -(-total // SEGMENT))])
+
+
+def _sorted(project: Project, wanted: Filter) -> QuerySet[Any]:
+    """The wanted characters, not yet in their order, with the `sort_key` of it."""
+    return wanted.apply(Character.objects.present().filter(project=project)).annotate(sort_key=SORTS[wanted.sort].key)
+
+
+def _order(sort: Sort, *, backwards: bool = False) -> tuple[str, str]:
+    sign = "-" if sort.descending != backwards else ""
+    return f"{sign}sort_key", f"{sign}id"
+
+
+def _beyond(cursor: str, sort: str, *, backwards: bool = False, itself: bool = False) -> Q:
+    """What comes after the cursor in the order, or before it. The first condition is one an index can begin at."""
+    value, id = _cursor(cursor, sort)
+    step = "lt" if SORTS[sort].descending != backwards else "gt"
+    last = f"{step}e" if itself else step
+    return Q(**{f"sort_key__{step}e": value}) & (
+        Q(**{f"sort_key__{step}": value}) | Q(sort_key=value, **{f"id__{last}": id})
+    )
+
+
+def _cursor_of(character: Any, wanted: Filter) -> str:
+    return _as_cursor(character.sort_key, character.pk, wanted.sort)
 
 
 def with_card_data(rows: QuerySet[Any]) -> QuerySet[Any]:
     """With what `fragments.card` reads of each character."""
     generated = Reference.objects.present().generated().filter(character=OuterRef("pk"), asset=OuterRef("picture"))
-    return rows.annotate(shows_generated=Exists(generated)).select_related("picture").prefetch_related(_scrubbed())
+    rows = rows.annotate(shows_generated=Exists(generated)).select_related("picture").prefetch_related(_scrubbed())
+    return rows.defer("description", "traits", "picture__generation", "picture__notes")
 
 
 def _scrubbed() -> Prefetch:
-    rows = Reference.objects.usable().select_related("asset").order_by("added_at", "id")
-    return Prefetch("references", queryset=rows[:SCRUBBED], to_attr="scrubbed")
+    """Of each only whose picture it is: a card shows it by its address."""
+    rows = Reference.objects.usable().filter(asset__erased_at=None).order_by("added_at", "id")
+    return Prefetch("references", queryset=rows.only("character", "asset")[:SCRUBBED], to_attr="scrubbed")
 
 
 def open_trainings(characters: Sequence[Character]) -> dict[str, Job]:
@@ -325,7 +390,9 @@ def latest_batch(character: Character) -> VariationBatch | None:
 
 def variations_of(batch: VariationBatch) -> dict[int, Variation]:
     """Place in the batch -> picture, those in the trash too."""
-    return {v.index: v for v in batch.variations.select_related("asset", "picked_by")}
+    found = {v.index: v for v in batch.variations.select_related("asset", "picked_by")}
+    votes.attach(batch.character.project, "variation", found.values())
+    return found
 
 
 def neighbours_of(variation: Variation) -> tuple[Variation | None, Variation | None]:

@@ -24,6 +24,7 @@ from ninja.openapi.schema import OpenAPISchema
 from assets.api import router as assets
 from assets.errors import IntakeError
 from characters.api import router as characters
+from collaboration.annotations.api import router as annotations
 from collaboration.api import router as collaboration
 from collaboration.rest import openapi
 from collaboration.rest.auth import AUTH
@@ -31,6 +32,7 @@ from collaboration.rest.parsing import StrictParser
 from collaboration.rest.problems import Problem, from_schema, from_validation, invalid, problem_of_status
 from collaboration.rest.reference import ReferencePage
 from collaboration.rest.throttling import PerPerson
+from collaboration.votes.api import router as votes
 from gpu_worker.actions import NotNow
 from gpu_worker.api import router as gpu_worker
 from training.api import adapter_router as adapters
@@ -64,7 +66,7 @@ api = StudioApi(
     throttle=PerPerson(),
     parser=StrictParser(),
 )
-for _router in (collaboration, characters, training, adapters, gpu_worker, assets):
+for _router in (collaboration, votes, characters, training, adapters, gpu_worker, assets, annotations):
     api.add_router("", _router)
 
 

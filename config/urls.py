@@ -16,6 +16,7 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("files/", include("assets.urls")),
     path("", include("collaboration.urls")),
+    path("", include("collaboration.votes.urls")),
     path("", include("gpu_worker.urls")),
     path("", include("characters.urls")),
     path("", include("training.urls")),

@@ -26,7 +26,7 @@ JOB_KINDS = {
 """Job kind -> `gpu_worker.kinds.JobKind`."""
 
 SLOTS = {
-    "asset.erased": ["gpu_worker.readings.forget"],
+    "asset.erased": ["gpu_worker.readings.forget", "collaboration.annotations.actions.forget"],
     "character.tabs": ["training.fragments.CHARACTER_TAB"],
     "studio.places": ["characters.views.calibration.PLACE", "gpu_worker.views.PLACE"],
     "reference.derived": ["training.derivations.of"],
@@ -44,6 +44,8 @@ SCHEDULES = {
 """Name -> (what to call, every so many seconds)."""
 
 LIVE: dict[str, list[str]] = {
+    "vote.cast": ["collaboration.votes.fragments.on_vote"],
+    "vote.withdrawn": ["collaboration.votes.fragments.on_vote"],
     "character.created": ["characters.fragments.live.new_card"],
     "character.changed": ["characters.fragments.live.card"],
     "character.trashed": ["characters.fragments.live.card"],

@@ -14,6 +14,8 @@ from characters.fragments.parts import Audience, marks, picture, score
 from characters.models import Reference, Variation, VariationBatch
 from characters.variations import in_order
 from collaboration.verbs import Verb
+from collaboration.votes import queries as votes
+from collaboration.votes.fragments import mark
 from gpu_worker import queries as jobs
 from gpu_worker.models import Job
 
@@ -211,12 +213,20 @@ def cell(
         "model": how(row),
         "why": row.tier_reason,
         "picked": variation.picked_at is not None,
+        "votes": _votes(row, variation, audience),
         "pick_url": reverse(f"characters:variation_{verb}", args=args) if may_edit else "",
         "trash_url": reverse("characters:variation_trash", args=args) if may_edit else "",
         "again_url": f"{again}?variation={variation.pk}" if Verb.GENERATE in audience else "",
         "download_url": variation.asset.url(),
         "download_name": f"{name}.png",
     }
+
+
+def _votes(row: VariationBatch, variation: Variation, audience: Audience) -> dict[str, Any]:
+    project = row.character.project
+    if not hasattr(variation, "tally"):
+        votes.attach(project, "variation", [variation])
+    return mark(project, "variation", variation.pk, variation.tally, may_vote=Verb.VOTE in audience)  # type: ignore[attr-defined]
 
 
 def _not_made(job: Job) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from characters.permissions import access_character
 from characters.views.answers import done, find_character, go
 from collaboration.permissions import Verb, verbs_of
 from collaboration.requests import AuthenticatedRequest
+from collaboration.votes import queries as votes
 from collaboration.wired import entries
 from gpu_worker.models import Adapter
 
@@ -123,6 +124,7 @@ def _overview(
 ) -> HttpResponse:
     context = frame(request, character, "overview")
     picked = queries.picked_of(character)
+    votes.attach(character.project, "variation", picked)
     latest = queries.latest_batch(character)
     audience = context["audience"]
     context |= {

@@ -27,6 +27,8 @@ from characters.views.detail import frame
 from characters.views.measurements import measuring_of
 from collaboration.permissions import Verb, access_project, verbs_of
 from collaboration.requests import AuthenticatedRequest
+from collaboration.subjects import target
+from collaboration.votes import fragments as votes
 from gpu_worker import actions as jobs
 from gpu_worker import catalog, selection
 
@@ -392,6 +394,7 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         "cell": fragments.cell(found.batch, found.index, found, audience),
         "picture": fragments.picture(found.asset, alt=found.prompt, size=1280),
         "score": fragments.score(found, bands),
+        "votes": _votes(request, found),
         "beside": fragments.beside(found, references, bands),
         "history": fragments.history(queries.measurements_of(found), bands),
         "measuring": measuring["measuring"],
@@ -407,6 +410,15 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         else "",
     }
     return render(request, "characters/variation.html", context)
+
+
+def _votes(request: AuthenticatedRequest, row: Variation) -> dict[str, Any] | None:
+    """Context of votes/_panel.html; nobody votes on what is in the trash."""
+    found = target("variation", row.pk)
+    if found is None or not found.is_open:
+        return None
+    may_vote = Verb.VOTE in verbs_of(request.user, found.project)
+    return votes.panel(found, request.user, may_vote=may_vote, back=request.path)
 
 
 def _cell_or_page(request: AuthenticatedRequest, row: Variation, text: str, undo_url: str) -> HttpResponse:

@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
+from django.forms import model_to_dict
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -24,6 +25,8 @@ from collaboration.permissions import access_project
 from collaboration.queries import scenes_of
 from collaboration.requests import AuthenticatedRequest
 from collaboration.verbs import Verb
+from collaboration.votes.forms import VotingRulesForm
+from collaboration.votes.queries import rules_of
 
 
 def _page(request: AuthenticatedRequest, project: Project, *, status: int = 200, **more: Any) -> HttpResponse:
@@ -35,6 +38,7 @@ def _page(request: AuthenticatedRequest, project: Project, *, status: int = 200,
         "scenes": rows,
         "form": SettingsForm(initial=initial),
         "scene_form": SceneForm(),
+        "voting_form": VotingRulesForm(initial=model_to_dict(rules_of(project), ["is_blind", "quorum"])),
     }
     for scene in rows:
         if str(scene.pk) == request.GET.get("shot_in"):

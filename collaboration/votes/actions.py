@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -18,6 +20,12 @@ UNCHANGED = object()
 
 def _subject(found: Target) -> dict[str, str]:
     return {"subject_kind": found.kind, "subject_id": found.id}
+
+
+def _named(found: Target) -> dict[str, Any]:
+    """The fields that every event of a vote has."""
+    pages = list(found.handler.pages(found.row)) if found.handler.pages else []
+    return {**_subject(found), "title": found.title, "shown_on": pages + queries.reviews_showing(found)}
 
 
 def _only_images(found: Target) -> None:
@@ -61,8 +69,8 @@ def cast_vote(
         vote.cast_at = timezone.now()
         vote.save()
         is_blind = queries.tally(subject.project, subject.kind, subject.id).is_blind
-        value = {} if is_blind else {"score": vote.score, "verdict": vote.verdict}
-        happening = events.VoteCast(**_subject(subject), title=subject.title, is_first=is_first, **value)
+        value: dict[str, Any] = {} if is_blind else {"score": vote.score, "verdict": vote.verdict}
+        happening = events.VoteCast(**_named(subject), is_first=is_first, **value)
         log.record(subject.project, happening, actor=actor)
     return vote
 
@@ -72,8 +80,7 @@ def withdraw_vote(*, subject: Target, actor: User) -> None:
     with transaction.atomic():
         deleted, _ = Vote.objects.filter(**_subject(subject), voter=actor).delete()
         if deleted:
-            happening = events.VoteWithdrawn(**_subject(subject), title=subject.title)
-            log.record(subject.project, happening, actor=actor)
+            log.record(subject.project, events.VoteWithdrawn(**_named(subject)), actor=actor)
 
 
 def set_voting_rules(*, project: Project, is_blind: bool, quorum: int, actor: User) -> VotingRules:

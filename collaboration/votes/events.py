@@ -14,6 +14,8 @@ class _OfVote(Happening):
     subject_kind: str
     subject_id: str
     title: str
+    shown_on: list[str]
+    """Keys of the live pages that show it."""
 
     def subject(self) -> tuple[str, object]:
         return self.subject_kind, self.subject_id

@@ -6,8 +6,10 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from collaboration.models import Project, User
+from collaboration.subjects import Target
 from collaboration.votes.models import Vote, VotingRules
 
 FAR_OFF = 2
@@ -99,6 +101,14 @@ def tallies(project: Project, kind: str, ids: Iterable[str]) -> Mapping[str, Tal
     }
 
 
+def attach(project: Project, kind: str, rows: Iterable[Any]) -> None:
+    """Give each row its `tally`."""
+    rows = list(rows)
+    found = tallies(project, kind, [str(row.pk) for row in rows])
+    for row in rows:
+        row.tally = found[str(row.pk)]
+
+
 def tally(project: Project, kind: str, id: str) -> Tally:
     return tallies(project, kind, [id])[str(id)]
 
@@ -106,6 +116,11 @@ def tally(project: Project, kind: str, id: str) -> Tally:
 def blind_among(project: Project, kind: str, ids: Sequence[str]) -> set[str]:
     """Those of the subjects that are in an open review which is blind."""
     return set()
+
+
+def reviews_showing(found: Target) -> list[str]:
+    """Keys of the live pages of the open reviews that show it."""
+    return []
 
 
 def mine_among(user: User, project: Project, kind: str, ids: Sequence[str]) -> dict[str, Vote]:

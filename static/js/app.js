@@ -16,6 +16,7 @@ import * as swap from "./swap.js";
 import * as time from "./time.js";
 import * as toast from "./toast.js";
 import * as upload from "./upload.js";
+import * as votes from "./votes.js";
 
 const modules = [
   idempotency,
@@ -35,6 +36,7 @@ const modules = [
   draft,
   fill,
   scrub,
+  votes,
 ];
 
 // `start` listens on the document, once; `mount` looks at elements that are new in the page.

@@ -26,6 +26,8 @@ SIZE = 256
 """Pixels on the side of a picture."""
 LATENT = 16
 CHANNELS = (16, 16, 32, 64, 128)
+NOISE = 0.3
+"""Most noise on the latents that the decoder learns from, in standard deviations: about what a generator gets wrong."""
 CELL = 2 ** (len(CHANNELS) - 1)
 """Pixels on the side of what one latent cell stands for."""
 Log = Callable[[str], None]
@@ -200,7 +202,7 @@ def train(work: Path, *, minutes: float, batch: int = 8, rate: float = 2e-3, log
         window, cells = _window(rng, images.shape[1], whole=whole)
         x, part = to_tensor(images[index][:, window[0], window[1]]), weight[:, :, window[0], window[1]]
         z = z_all[index][:, :, cells[0], cells[1]]
-        z = z + torch.randn_like(z) * spread * 0.12 * torch.rand(len(z), 1, 1, 1)
+        z = z + torch.randn_like(z) * spread * NOISE * torch.rand(len(z), 1, 1, 1)
         with parallel.autocast():
             y = decoder(z.contiguous(memory_format=torch.channels_last))
         loss = _distance(y.float(), x, part)

@@ -177,8 +177,9 @@ def outfit(pixels: Pixels, box: tuple[float, float, float, float]) -> tuple[tupl
 
 def _frequent(lab: Reals, count: int) -> Reals:
     """[<= count, 3]: the fullest cells of a coarse grid, each at least a Delta E of 12 from the ones before it."""
-    cells, inverse, sizes = np.unique(np.floor(lab / 12), axis=0, return_inverse=True, return_counts=True)
-    means = np.stack([np.bincount(inverse.ravel(), lab[:, k], len(cells)) / sizes for k in range(3)], 1)
+    cells = np.floor(lab / 12).astype(np.int64) @ [1 << 16, 1 << 8, 1]  # one number each; -11 to 10 along each axis
+    _, inverse, sizes = np.unique(cells, return_inverse=True, return_counts=True)
+    means = np.stack([np.bincount(inverse, lab[:, k], len(sizes)) / sizes for k in range(3)], 1)
     chosen: list[Reals] = []
     for k in np.argsort(-sizes, kind="stable"):
         if all(np.linalg.norm(means[k] - c) >= 12 for c in chosen):
@@ -189,7 +190,8 @@ def _frequent(lab: Reals, count: int) -> Reals:
 
 
 def _nearest(lab: Reals, centres: Reals) -> NDArray[np.intp]:
-    return np.linalg.norm(lab[:, None] - centres[None], axis=2).argmin(1)
+    """Index of the nearest centre [N]: |x - c|^2 is least where x c - |c|^2 / 2 is most."""
+    return (lab @ centres.T - (centres * centres).sum(1) / 2).argmax(1)
 
 
 # ------------------------------------------------------------------------------------------- drawn or photographed

@@ -378,17 +378,28 @@ class ApiToken(models.Model):
 
 # Packages of this app that keep rows of their own.
 from collaboration.annotations.models import Annotation, Reply  # noqa: E402
+from collaboration.approvals.models import Approval, Gate  # noqa: E402
+from collaboration.notifications.models import Choice, Cursor, Delivery, Notification, Webhook  # noqa: E402
+from collaboration.reviews.models import Review, ReviewItem  # noqa: E402
 from collaboration.votes.models import Vote, VotingRules  # noqa: E402
 
 __all__ = [
     "Annotation",
     "ApiToken",
+    "Approval",
+    "Choice",
+    "Cursor",
+    "Delivery",
     "Event",
+    "Gate",
     "IdempotencyRecord",
     "Invitation",
     "Membership",
+    "Notification",
     "Project",
     "Reply",
+    "Review",
+    "ReviewItem",
     "Revision",
     "Scene",
     "Shot",
@@ -398,4 +409,5 @@ __all__ = [
     "User",
     "Vote",
     "VotingRules",
+    "Webhook",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils import timezone
 
@@ -36,6 +36,9 @@ class Tag(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+_PRESENT = models.Q(trashed_at=None)
 
 
 class CharacterQuerySet(models.QuerySet["Character"]):
@@ -109,8 +112,19 @@ class Character(models.Model):
             )
         ]
         indexes = [
-            models.Index(fields=["project", "trashed_at", "-updated_at", "-id"], name="character_by_update"),
-            models.Index(fields=["project", "trashed_at", "-importance", "-id"], name="character_by_importance"),
+            # One for each order of the gallery. Partial, as the trash is in none of them: PostgreSQL does not
+            # see that an index on (project, trashed_at, ...) is sorted by the rest.
+            models.Index(fields=["project", "-updated_at", "-id"], name="character_by_update", condition=_PRESENT),
+            models.Index(fields=["project", "-importance", "-id"], name="character_by_importance", condition=_PRESENT),
+            models.Index("project", Lower("name"), "id", name="character_by_name", condition=_PRESENT),
+            models.Index(
+                "project",
+                Coalesce("score", models.Value(-1.0)).desc(),
+                models.F("id").desc(),
+                name="character_by_score",
+                condition=_PRESENT,
+            ),
+            models.Index(fields=["project", "tier", "status"], name="character_facets", condition=_PRESENT),
         ]
 
     def __str__(self) -> str:

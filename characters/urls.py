@@ -32,6 +32,8 @@ urlpatterns = [
     path(_one + "look-alikes/<int:look_alike_id>/restore/", look_alikes.restore, name="look_alike_restore"),
     # /projects/<slug>/characters/
     path(_all, gallery.gallery, name="gallery"),
+    path(_all + "segments/", gallery.segments, name="segments"),
+    path(_all + "segment/", gallery.segment, name="segment"),
     path(_all + "new/", gallery.create, name="create"),
     path(_all + "trash/", gallery.trash, name="trash"),
     path(_all + "selected/trash/", gallery.trash_selected, name="trash_selected"),

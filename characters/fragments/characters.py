@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from assets.models import file_url
 from characters import profiles, scoring
 from characters.fragments.parts import Audience, colour_bar, median_score, picture
 from characters.models import HOLD_OUT_FROM, Character, IdentityProfile, Reference
@@ -37,7 +38,7 @@ def card(
             "label": f"Training of {character.name}",
         }
     shown = picture(character.picture, alt=character.name, size=320, sizes=CARD_SIZES)
-    others = [r.asset for r in getattr(character, "scrubbed", ()) if r.asset_id != character.picture_id]
+    others = [r.asset_id for r in getattr(character, "scrubbed", ()) if r.asset_id != character.picture_id]
     return {
         "id": character.pk,
         "url": reverse("characters:detail", args=[project.slug, character.pk]),
@@ -51,7 +52,7 @@ def card(
         else "Generated"
         if getattr(character, "shows_generated", False)
         else "",
-        "scrub": " ".join(a.url(320) for a in others if a.erased_at is None) if shown else "",
+        "scrub": " ".join(file_url(pk, 320) for pk in others) if shown else "",
         "can_select": Verb.EDIT in audience,
     }
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -28,33 +28,25 @@ from collaboration.wired import entries
 @require_safe
 @login_required
 def gallery(request: AuthenticatedRequest, project: str) -> HttpResponse:
-    """`?q=`, `?tag=`, `?tier=`, `?status=` narrow it, `?sort=` orders it, `?after=` is where a page begins."""
+    """`?q=`, `?tag=`, `?tier=`, `?status=` narrow it, `?sort=` orders it, `?after=` and `?before=` are where a page
+    begins or ends. With scripts the first page grows into one grid of all: see `segments`."""
     film = access_project(request.user, project)
-    wanted, after = Filter.of(request.GET), request.GET.get("after", "")
+    wanted = Filter.of(request.GET)
+    after, before = request.GET.get("after", ""), request.GET.get("before", "")
     try:
-        page = queries.gallery(film, wanted, after=after)
+        page = queries.gallery(film, wanted, after=after, before=before)
     except ValidationError:
         raise Http404 from None
     audience = verbs_of(request.user, film)
+    counts = queries.facets(film)
     context: dict[str, Any] = {
         "project": film,
-        "cards": [
-            fragments.card(
-                c,
-                audience,
-                project=film,
-                training=page.trainings.get(str(c.pk)),
-                alike=page.look_alikes.get(c.pk, ()),
-            )
-            for c in page.characters
-        ],
+        "cards": _cards(page, film, audience),
         "next_url": _url(film, wanted, after=page.next) if page.next else "",
-        "eager": 0 if after else 6,
-    }
-    if request.htmx and after:
-        return render(request, "characters/_cards.html", context)
-    counts = queries.facets(film)
-    context |= {
+        "previous_url": _url(film, wanted, before=page.previous) if page.previous else "",
+        "first_url": _url(film, wanted),
+        "segments_url": "" if after or before else _url(film, wanted, "segments"),
+        "eager": 6,
         "wanted": wanted,
         "facets": _facets(film, wanted, counts),
         "total": counts.total,
@@ -71,17 +63,60 @@ def gallery(request: AuthenticatedRequest, project: str) -> HttpResponse:
     return render(request, "characters/gallery.html", context)
 
 
-def _url(project: Project, wanted: Filter, *, after: str = "", **changed: str) -> str:
+@require_safe
+@login_required
+def segments(request: AuthenticatedRequest, project: str) -> JsonResponse:
+    """How the grid is cut: {total, size, cards (the address of `segment`), cursors}. The filter is that of the page."""
+    film = access_project(request.user, project)
+    wanted = Filter.of(request.GET)
+    found = queries.segments(film, wanted)
+    return JsonResponse(
+        {
+            "total": found.total,
+            "size": found.size,
+            "cards": _url(film, wanted, "segment"),
+            "cursors": list(found.cursors),
+        }
+    )
+
+
+@require_safe
+@login_required
+def segment(request: AuthenticatedRequest, project: str) -> HttpResponse:
+    """The cards behind `?after=` up to and with `?until=`; without it, as many as a segment has."""
+    film = access_project(request.user, project)
+    wanted, after, until = Filter.of(request.GET), request.GET.get("after", ""), request.GET.get("until", "")
+    try:
+        page = queries.gallery(film, wanted, after=after, until=until, limit=0 if until else 2 * queries.SEGMENT)
+    except ValidationError:
+        raise Http404 from None
+    cards = _cards(page, film, verbs_of(request.user, film))
+    return render(request, "characters/_cards.html", {"cards": cards, "eager": 0})
+
+
+def _cards(page: queries.Page, project: Project, audience: fragments.Audience) -> list[dict[str, Any]]:
+    return [
+        fragments.card(
+            c,
+            audience,
+            project=project,
+            training=page.trainings.get(str(c.pk)),
+            alike=page.look_alikes.get(c.pk, ()),
+        )
+        for c in page.characters
+    ]
+
+
+def _url(project: Project, wanted: Filter, name: str = "gallery", **changed: str) -> str:
     values = {
         "q": wanted.search,
         "tag": wanted.tag,
         "tier": wanted.tier,
         "status": wanted.status,
         "sort": "" if wanted.sort == "updated" else wanted.sort,
-        "after": after,
     } | changed
     query = urlencode({k: v for k, v in values.items() if v and (k, v) != ("sort", "updated")})
-    here = reverse("characters:gallery", args=[project.slug])
+    here = reverse(f"characters:{name}", args=[project.slug])
     return f"{here}?{query}" if query else here
 
 

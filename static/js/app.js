@@ -5,8 +5,11 @@ import * as days from "./days.js";
 import * as dialog from "./dialog.js";
 import * as draft from "./draft.js";
 import * as fill from "./fill.js";
+import * as grid from "./grid.js";
 import * as idempotency from "./idempotency.js";
 import * as keys from "./keys.js";
+import * as live from "./live.js";
+import * as liveSwap from "./live-swap.js";
 import * as menu from "./menu.js";
 import * as poll from "./poll.js";
 import * as scrub from "./scrub.js";
@@ -35,6 +38,9 @@ const modules = [
   time,
   draft,
   fill,
+  liveSwap,
+  live,
+  grid,
   scrub,
   votes,
 ];

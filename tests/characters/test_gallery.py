@@ -117,19 +117,75 @@ def test_pages_are_complete_and_without_duplicates(
         Character.objects.filter(pk=made.pk).update(score=None if n % 4 == 0 else float(n % 3))
     client = client_of(alice)
     seen: list[str] = []
+    pages: list[list[str]] = []
     next_url: str | None = url(project, f"?sort={sort}")
     while next_url:
-        # Further pages as htmx asks for them: only cards, and what loads the next.
-        headers = {"HX-Request": "true"} if seen else {}
-        response = client.get(next_url, headers=headers)
-        seen += names(response)
-        more = re.search(r'class="more" hx-get="([^"]*)"', response.content.decode())
-        next_url = more[1].replace("&amp;", "&") if more else None
+        page = client.get(next_url)
+        pages.append(names(page))
+        seen += pages[-1]
+        next_url = link(page, "next")
     assert sorted(seen) == [f"N{n:02}" for n in range(11)]
-    whole = queries.gallery(project, queries.Filter(sort=sort))
+    # Backwards, the same pages in the opposite order.
+    back = link(page, "prev")
+    for expected in reversed(pages[:-1]):
+        assert back
+        page = client.get(back)
+        assert names(page) == expected
+        back = link(page, "prev")
+    assert back is None
     monkeypatch.setattr(queries, "PAGE", 100)
     whole = queries.gallery(project, queries.Filter(sort=sort))
     assert seen == [c.name for c in whole.characters]
+
+
+def link(response: Any, rel: str) -> str | None:
+    found = re.search(rf'href="([^"]*)" rel="{rel}"', response.content.decode())
+    return found[1].replace("&amp;", "&") if found else None
+
+
+@pytest.mark.parametrize("sort", list(queries.SORTS))
+@pytest.mark.parametrize("count", [11, 12])
+def test_segments_hold_everybody_once(
+    client_of: Callable[[User], Client],
+    alice: User,
+    project: Project,
+    sort: str,
+    count: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queries, "SEGMENT", 4)
+    monkeypatch.setattr(queries, "PAGE", 3)
+    Character.objects.bulk_create(
+        Character(project=project, name=f"N{n:02}", importance=(n % 3) / 4, score=None if n % 4 == 0 else float(n % 3))
+        for n in range(count)
+    )
+    client = client_of(alice)
+    page = client.get(url(project, f"?sort={sort}")).content.decode()
+    grid = re.search(r'data-grid="([^"]*)"', page)
+    assert grid
+    listing = client.get(grid[1].replace("&amp;", "&")).json()
+    assert (listing["total"], listing["size"], len(listing["cursors"])) == (count, 4, 3)
+    cards = []
+    for after, until in zip(listing["cursors"], [*listing["cursors"][1:], ""], strict=True):
+        part = {"sort": sort} | {k: v for k, v in (("after", after), ("until", until)) if v}
+        cards.append(names(client.get(listing["cards"], part)))
+    assert [len(part) for part in cards] == [4, 4, count - 8]
+    everybody = [name for part in cards for name in part]
+    monkeypatch.setattr(queries, "PAGE", 100)
+    assert everybody == [c.name for c in queries.gallery(project, queries.Filter(sort=sort)).characters]
+
+
+def test_segments_follow_the_filter_and_are_closed_to_strangers(
+    client_of: Callable[[User], Client], alice: User, charlie: User, project: Project, cast: Any
+) -> None:
+    here = reverse("characters:segments", args=[project.slug])
+    listing = client_of(alice).get(here, {"tag": "ship", "sort": "name"}).json()
+    assert listing["total"] == 2
+    assert names(client_of(alice).get(listing["cards"])) == ["Ada", "bela"]
+    for name in ("segments", "segment"):
+        assert client_of(charlie).get(reverse(f"characters:{name}", args=[project.slug])).status_code == 404
+        assert client_of(alice).post(reverse(f"characters:{name}", args=[project.slug])).status_code == 405
+    assert client_of(alice).get(reverse("characters:segment", args=[project.slug]), {"until": "x"}).status_code == 404
 
 
 @pytest.mark.parametrize("after", ["nonsense", "W10", "WyJuYW1lIiwgMywgIngiXQ", "%00"])

@@ -1,8 +1,9 @@
-"""Stage `encoders`: two identity encoders on crops aligned as insightface does it.
+"""Stage `encoders`: three identity encoders on crops aligned as insightface does it.
 
-`conditioning` feeds the generator, `scoring` only measures: other people, another width, another seed. ArcFace (Deng et
-al. 2019, arXiv 1801.07698, eq. 3) over the training people, plus a regression of the renderer's identity parameters,
-which makes the embedding carry over to unseen people after few epochs.
+`conditioning` feeds the generator, `scoring` only measures: other people, another width, another seed. `audit` judges
+what `scoring` had a hand in choosing: other people again, another architecture, and the face alone, without hair and
+silhouette. All learn by ArcFace (Deng et al. 2019, arXiv 1801.07698, eq. 3) over their people, plus a regression of the
+renderer's identity parameters, which makes the embedding carry over to unseen people after few epochs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,27 +23,32 @@ from torch import nn
 
 from . import parallel, splits
 from .codec import to_tensor
-from .data import CROP, Pixels
-from .renderer import Identity, identity
+from .data import CROP, Pixels, aligned, held, scene_of
+from .renderer import Identity, face_geometry, identity
 from .renderer.identity import AGES, BEARDS, GLASSES, NOSES, STYLES
-from .splits import Split
 
 SIZE = 512
 """Length of an embedding."""
-WIDTHS = {"conditioning": 30, "scoring": 26}
-SEEDS = {"conditioning": 101, "scoring": 202}
+NAMES = ("conditioning", "scoring", "audit")
+WIDTHS = {"conditioning": 32, "scoring": 24, "audit": 48}
+SEEDS = {"conditioning": 101, "scoring": 202, "audit": 303}
+SPLITS = {"conditioning": splits.CONDITIONING, "scoring": splits.SCORING, "audit": splits.AUDIT}
+FACE = (56.0, 67.0, 38.0, 42.0)
+"""Centre x, y and half axes of the ellipse around brows and chin, cheek to cheek, in pixels of an aligned crop."""
 _OPTIONS = {"age": AGES, "glasses": GLASSES, "beard": BEARDS, "nose": NOSES, "hair_style": STYLES}
 Log = Callable[[str], None]
 
 
 class Block(nn.Module):
+    """Two 3x3 convolutions and a skip. ReLU, as the gradient of PReLU costs as much as the convolutions on a CPU."""
+
     def __init__(self, inner: int, outer: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.BatchNorm2d(inner),
             nn.Conv2d(inner, outer, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outer),
-            nn.PReLU(outer),
+            nn.ReLU(inplace=True),
             nn.Conv2d(outer, outer, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outer),
         )
@@ -61,7 +68,7 @@ class Encoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         sizes = [width, 2 * width, 4 * width, 6 * width]
-        layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 4, 3, bias=False), nn.BatchNorm2d(width), nn.PReLU(width)]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 4, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         for k, (inner, outer) in enumerate(zip([width, *sizes[:-1]], sizes, strict=True)):
             layers.append(Block(inner, outer, 2 if k else 1))  # strides in the first convolution save the most
         self.trunk = nn.Sequential(*layers, nn.BatchNorm2d(sizes[-1]))
@@ -70,6 +77,62 @@ class Encoder(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.head(self.trunk(x))
         return out
+
+
+class Bottleneck(nn.Module):
+    """Grouped 3x3 convolution between two pointwise ones (Xie et al. 2017, arXiv 1611.05431), skipped where the shape
+    stays."""
+
+    def __init__(self, inner: int, outer: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inner, outer, 1, bias=False),
+            nn.BatchNorm2d(outer),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outer, outer, 3, stride, 1, groups=outer // 16, bias=False),
+            nn.BatchNorm2d(outer),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outer, outer, 1, bias=False),
+            nn.BatchNorm2d(outer),
+        )
+        self.same = inner == outer and stride == 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.body(x)
+        return F.relu(x + out if self.same else out)
+
+
+class FaceEncoder(nn.Module):
+    """As `Encoder`, but of grouped convolutions, which see nothing outside the ellipse `FACE`."""
+
+    ROWS, COLUMNS = slice(24, 112), slice(16, 96)
+    """Of the crop: a frame around the ellipse."""
+    window: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        at = torch.arange(CROP) + 0.5
+        cx, cy, rx, ry = FACE
+        reach = torch.sqrt(((at[None] - cx) / rx) ** 2 + ((at[:, None] - cy) / ry) ** 2)
+        window = ((1.04 - reach) / 0.08).clamp(0, 1)  # a soft edge of three pixels is no shape of its own
+        self.register_buffer("window", window[self.ROWS, self.COLUMNS][None, None].contiguous(), persistent=False)
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 7, 4, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        inner = width
+        for outer, stride in ((1, 1), (2, 2), (2, 1), (4, 2), (4, 1)):
+            layers.append(Bottleneck(inner, outer * width, stride))
+            inner = outer * width
+        layers += [nn.Conv2d(4 * width, width, 1, bias=False), nn.BatchNorm2d(width)]
+        self.trunk = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(6 * 5 * width, SIZE), nn.BatchNorm1d(SIZE))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.trunk(x[:, :, self.ROWS, self.COLUMNS] * self.window))
+        return out
+
+
+def build(name: str) -> nn.Module:
+    """An untrained encoder of the architecture of this name."""
+    return FaceEncoder(WIDTHS[name]) if name == "audit" else Encoder(WIDTHS[name])
 
 
 def parameters_of(person: Identity) -> list[float]:
@@ -89,17 +152,18 @@ def parameters_of(person: Identity) -> list[float]:
 
 
 def train(work: Path, name: str, *, minutes: float, batch: int = 64, rate: float = 2e-3, log: Log = print) -> None:
-    """Learn one encoder; writes `encoder_<name>.pt` and, along the way, a checkpoint."""
+    """Learn one encoder; writes `encoder_<name>.pt` and, along the way, `encoder_<name>.ckpt`. `minutes`: of processor
+    time, so that other work on the machine costs patience and not quality."""
     path, checkpoint = work / f"encoder_{name}.pt", work / f"encoder_{name}.ckpt"
     if path.exists():
         return
-    split = {"conditioning": splits.CONDITIONING, "scoring": splits.SCORING}[name]
+    split = held(work, SPLITS[name])
     torch.manual_seed(SEEDS[name])
     rng = np.random.default_rng(SEEDS[name])
     images = np.load(work / f"{split.name}.npy", mmap_mode="r")
     target = torch.tensor([parameters_of(identity(seed)) for seed in split.seeds()])
     target = (target - target.mean(0)) / (target.std(0) + 1e-4)
-    model: Any = nn.ModuleDict({"encoder": Encoder(WIDTHS[name]), "regression": nn.Linear(SIZE, target.shape[1])})
+    model: Any = nn.ModuleDict({"encoder": build(name), "regression": nn.Linear(SIZE, target.shape[1])})
     model.to(memory_format=torch.channels_last)
     centres = nn.Parameter(F.normalize(torch.randn(split.identities, SIZE), dim=1))
     learned = [*model.parameters(), centres]
@@ -112,12 +176,12 @@ def train(work: Path, name: str, *, minutes: float, batch: int = 64, rate: float
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
         rng = np.random.default_rng(SEEDS[name] + step)
-    started, saved, order = time.monotonic() - spent, spent, rng.permutation(len(images))
-    while (done := (time.monotonic() - started) / (60 * minutes)) < 1:
+    started, saved, order = time.process_time() - spent, spent, rng.permutation(len(images))
+    while (done := (time.process_time() - started) / (60 * minutes)) < 1:
         if len(order) < batch:
             order = rng.permutation(len(images))
         index, order = np.sort(order[:batch]), order[batch:]
-        x, label = disturb(to_tensor(images[index]), rng), torch.from_numpy(index // split.pictures)
+        x, label = disturb(images[index], rng), torch.from_numpy(index // split.pictures)
         model.train()
         with parallel.autocast():
             out = model["encoder"](x.contiguous(memory_format=torch.channels_last))
@@ -136,55 +200,52 @@ def train(work: Path, name: str, *, minutes: float, batch: int = 64, rate: float
         optimiser.step()
         step += 1
         if step % 100 == 0:
-            pace = step * batch / (time.monotonic() - started)
+            pace = step * batch / (time.process_time() - started)
             losses = f"ArcFace {arcface.item():.2f}, regression {regression.item():.3f}"
             log(f"{name}: step {step}, {pace:.0f} crops/s, {losses}")
-        if time.monotonic() - started - saved > 120:
-            saved = time.monotonic() - started
+        if time.process_time() - started - saved > 60:
+            saved = time.process_time() - started
             state = {"model": model.state_dict(), "centres": centres.data, "optimiser": optimiser.state_dict()}
             torch.save({**state, "step": step, "spent": saved}, checkpoint)
-    torch.save({"encoder": model["encoder"].state_dict(), "width": WIDTHS[name], "step": step}, path)
-    log(f"{name}: finished after {step} steps of {batch}")
+    torch.save({"encoder": model["encoder"].state_dict(), "step": step}, path)
+    log(f"{name}: finished after {step} steps of {batch}; {measure(work, name)}")
 
 
-def disturb(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """What crops of generated pictures suffer: low resolution, blur, tints, noise, small misalignment, occlusion."""
-    count = len(x)
-    angle, zoom = (torch.rand(count) * 2 - 1) * 0.05, 1 + (torch.rand(count) * 2 - 1) * 0.05
-    shift = (torch.rand(2, count) * 2 - 1) * 0.04
-    theta = torch.stack(
-        [
-            torch.stack([torch.cos(angle) * zoom, -torch.sin(angle) * zoom, shift[0]], 1),
-            torch.stack([torch.sin(angle) * zoom, torch.cos(angle) * zoom, shift[1]], 1),
-        ],
-        1,
-    )
-    grid = F.affine_grid(theta, [count, 3, CROP, CROP], align_corners=False)
-    if rng.random() < 0.7:
-        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+def disturb(crops: Pixels, rng: np.random.Generator) -> torch.Tensor:
+    """What crops of generated pictures suffer: low resolution, blur, tints, noise, small misalignment, occlusion.
+    uint8 [N, 112, 112, 3] -> float [N, 3, 112, 112], about [-1, 1]."""
+    x = to_tensor(np.stack([_worn(crop, rng) for crop in crops]))
     if rng.random() < 0.5:
-        small = int(rng.integers(40, 100))
-        x = F.interpolate(F.interpolate(x, size=small, mode="area"), size=CROP, mode="bilinear")
-    if rng.random() < 0.5:
-        x = (x + 1) * (torch.rand(count, 3, 1, 1) * 0.3 + 0.85) - 1
+        x = (x + 1) * (torch.rand(len(x), 3, 1, 1) * 0.3 + 0.85) - 1
     if rng.random() < 0.35:
         x = x + torch.randn_like(x) * 0.1 * rng.random()
-    if rng.random() < 0.2:
-        top, left = (int(v) for v in rng.integers(0, 80, 2))
-        x = x.clone()
-        x[:, :, top : top + 28, left : left + 28] = 0
     return x
 
 
-def load(work: Path, name: str) -> Encoder:
-    state = torch.load(work / f"encoder_{name}.pt", weights_only=True)
-    encoder = Encoder(state["width"])
-    encoder.load_state_dict(state["encoder"])
+def _worn(crop: Pixels, rng: np.random.Generator) -> Pixels:
+    x: Any = crop
+    if rng.random() < 0.7:
+        matrix: Any = cv2.getRotationMatrix2D((CROP / 2, CROP / 2), rng.uniform(-3, 3), rng.uniform(0.95, 1.05))
+        matrix[:, 2] += rng.uniform(-0.02, 0.02, 2) * CROP
+        x = cv2.warpAffine(x, matrix, (CROP, CROP), borderMode=cv2.BORDER_REPLICATE)
+    if rng.random() < 0.45:
+        small = int(rng.integers(36, 100))
+        x = cv2.resize(cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (CROP, CROP))
+    if rng.random() < 0.2:
+        top, left = (int(v) for v in rng.integers(0, 84, 2))
+        x = x.copy()
+        x[top : top + 28, left : left + 28] = rng.integers(0, 256)
+    return np.asarray(x, np.uint8)
+
+
+def load(work: Path, name: str) -> nn.Module:
+    encoder = build(name)
+    encoder.load_state_dict(torch.load(work / f"encoder_{name}.pt", weights_only=True)["encoder"])
     return encoder.eval()
 
 
 @torch.no_grad()
-def embed(encoder: Encoder, crops: Pixels, batch: int = 200) -> torch.Tensor:
+def embed(encoder: nn.Module, crops: Pixels, batch: int = 200) -> torch.Tensor:
     """uint8 [N, 112, 112, 3] -> unit embeddings [N, 512]."""
     parts = [F.normalize(encoder(to_tensor(crops[k : k + batch])), dim=1) for k in range(0, len(crops), batch)]
     return torch.cat(parts)
@@ -211,13 +272,15 @@ def verification(embeddings: torch.Tensor, per: int) -> dict[str, float]:
     return out
 
 
-def test_crops(work: Path, split: Split, people: int) -> Pixels:
-    """Exactly aligned crops of the first people of a portrait split."""
-    from .data import aligned, scene_of
-    from .renderer import face_geometry
-
-    images, out = np.load(work / f"{split.name}.npy", mmap_mode="r"), []
-    for k in range(people * split.pictures):
-        points = np.array(face_geometry(*scene_of(split, k), images.shape[1]).keypoints)
-        out.append(aligned(images[k], points))
-    return np.stack(out)
+def measure(work: Path, name: str, *, people: int = 100, pictures: int = 6) -> dict[str, float]:
+    """`verification` of a finished encoder on close-ups of people whom no encoder has seen."""
+    split = held(work, splits.EVALUATION)
+    images, rng, out = np.load(work / f"{split.name}.npy", mmap_mode="r"), np.random.default_rng(17), []
+    for first in range(0, min(people, split.identities) * split.pictures, split.pictures):
+        shown = [scene_of(split, k) for k in range(first, first + split.pictures)]
+        near = [k for k, (_, scene) in enumerate(shown) if scene.shot == "close-up"]
+        for k in (near * pictures)[:pictures]:
+            points = np.array(face_geometry(*shown[k], images.shape[1]).keypoints)
+            points = points + rng.normal(0, 0.02 * np.linalg.norm(points[1] - points[0]), points.shape)
+            out.append(aligned(images[first + k], points))
+    return verification(embed(load(work, name), np.stack(out)), pictures)

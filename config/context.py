@@ -21,14 +21,17 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     slug = match.kwargs.get("project") if match else None
     projects = list(Project.objects.visible_to(request.user).only("id", "name", "slug", "studio_id"))
     current = next((p for p in projects if p.slug == slug), None)
-    context = {
+    context: dict[str, Any] = {
         "me": request.user,
         "projects": projects,
         "current_project": current,
         "places": _places(request.user, current, match),
         "settings_url": reverse("collaboration:profile"),
     }
+    heads: dict[str, Any] = getattr(request, "live_heads", {})
+    context["live"] = {"person": heads.get(f"person:{request.user.pk}", "")}
     if current is not None:
+        context["live"] |= {"project": current.pk, "seq": heads.get(f"project:{current.pk}", "")}
         context |= {
             "queue_pulse": pulse(current),
             "activity_url": reverse("collaboration:activity", args=[current.slug]),

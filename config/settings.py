@@ -61,6 +61,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "collaboration.live.middleware.LiveMiddleware",
     "collaboration.rest.middleware.ApiMiddleware",
     "collaboration.idempotency.IdempotencyMiddleware",
 ]
@@ -99,6 +100,8 @@ CHANNEL_LAYERS: dict[str, Any] = {
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"}
 }
+# How often the hub looks for events it was not told of. With Redis it is told of those that other processes wrote, too.
+LIVE_POLL_SECONDS = 1.0 if REDIS_URL else 0.15
 CACHES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL

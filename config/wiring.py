@@ -43,12 +43,31 @@ SCHEDULES = {
 }
 """Name -> (what to call, every so many seconds)."""
 
+_AT_GATES = (
+    "approval.asked",
+    "approval.given",
+    "approval.lost",
+    "approval.refused",
+    "approval.withdrawn",
+    "gate.changed",
+    "gate.created",
+    "gate.removed",
+    "gate.restored",
+)
+_APPROVALS = ["characters.fragments.live.card", "collaboration.approvals.fragments.on_approval"]
+
 LIVE: dict[str, list[str]] = {
+    **dict.fromkeys(_AT_GATES, _APPROVALS),
     "vote.cast": ["collaboration.votes.fragments.on_vote"],
     "vote.withdrawn": ["collaboration.votes.fragments.on_vote"],
-    "character.created": ["characters.fragments.live.new_card"],
-    "character.changed": ["characters.fragments.live.card"],
+    "character.created": ["characters.fragments.live.first_card"],
+    "character.changed": ["characters.fragments.live.first_card"],
     "character.trashed": ["characters.fragments.live.card"],
-    "character.restored": ["characters.fragments.live.new_card"],
+    "character.restored": ["characters.fragments.live.first_card"],
 }
 """Kind of event (`*`: every kind) -> `(event, audience) -> [collaboration.live.fragments.Swap]`."""
+
+LIVE_STATES: dict[str, list[str]] = {"progress": []}
+"""What changes without an event -> `(project ids) -> [(project id, (kind, subject kind, subject id), version)]`.
+
+A kind whose version has changed is looked up in LIVE like an event's."""

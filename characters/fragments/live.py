@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from django.template.loader import render_to_string
 
 from characters import queries
@@ -12,12 +15,12 @@ from collaboration.models import Event
 from collaboration.verbs import Verb
 
 
-def _audience(audience: frozenset[str]) -> frozenset[Verb]:
+def verbs(audience: frozenset[str]) -> frozenset[Verb]:
     return frozenset(Verb(word) for word in audience)
 
 
 def gallery(event: Event) -> str:
-    """The page key of the project's gallery."""
+    """The page key of the project's gallery as it opens; with `:some` behind it, filtered or in another order."""
     return f"{event.stream.kind}:{event.stream.key}:gallery"
 
 
@@ -29,7 +32,7 @@ def card_html(pk: str, audience: frozenset[str]) -> str:
         return ""
     context = card_context(
         character,
-        _audience(audience),
+        verbs(audience),
         project=character.project,
         training=queries.open_trainings([character]).get(str(character.pk)),
         alike=queries.look_alikes_among([character]).get(character.pk, ()),
@@ -37,12 +40,24 @@ def card_html(pk: str, audience: frozenset[str]) -> str:
     return render_to_string("characters/_card.html", {"card": context})
 
 
+def character_of(event: Event) -> str:
+    return event.subject_id if event.subject_kind == "character" else str(event.payload["character_id"])
+
+
+def _rendered(event: Event, audience: frozenset[str]) -> Callable[[], str]:
+    return cache(lambda: card_html(character_of(event), audience))
+
+
 def card(event: Event, audience: frozenset[str]) -> list[Swap]:
-    """The card of the event's character."""
-    pk = event.subject_id
-    return [Swap(f"character-{pk}", lambda: card_html(pk, audience), page=gallery(event))]
+    """The card of the event's character, where it stands."""
+    html, target = _rendered(event, audience), f"character-{character_of(event)}"
+    return [Swap(target, html, page=gallery(event)), Swap(target, html, page=f"{gallery(event)}:some")]
 
 
-def new_card(event: Event, audience: frozenset[str]) -> list[Swap]:
-    pk = event.subject_id
-    return [Swap("cards", lambda: card_html(pk, audience), how="afterbegin", page=gallery(event))]
+def first_card(event: Event, audience: frozenset[str]) -> list[Swap]:
+    """The card of a character that was changed: the gallery begins with it."""
+    html, target = _rendered(event, audience), f"character-{character_of(event)}"
+    return [
+        Swap("cards", html, how="afterbegin", page=gallery(event)),
+        Swap(target, html, page=f"{gallery(event)}:some"),
+    ]

@@ -31,7 +31,7 @@ refresh                 the element asks for itself at its data-refresh-url: for
 refetch                 the element is taken from the page, loaded anew: for what few look at and much would render
 """
 
-_OF_STATE = frozenset({"outerHTML", "innerHTML", "delete", "refresh", "refetch", "afterbegin"})
+_OF_STATE = frozenset({"outerHTML", "innerHTML", "delete", "refresh", "refetch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,11 @@ class Swap:
     `variation:<id>`, `person:<id>`; see `data-live-pages` in templates/base.html."""
 
     @property
-    def key(self) -> tuple[str, str, str] | None:
+    def key(self) -> tuple[str, str] | None:
         """Swaps of state with one key replace each other; None for what is added and never left out."""
         if self.how not in _OF_STATE:
             return None
-        return self.page, self.target.removeprefix("#"), "" if self.how != "afterbegin" else self.how
+        return self.page, self.target.removeprefix("#")
 
     def rendered(self) -> dict[str, str]:
         """{target, how, html}, as the socket sends it."""
@@ -104,6 +104,7 @@ def as_messages(
             "seq": event.seq,
             "kind": event.kind,
             "actor": event.actor_id,
+            "by": event.actor.display_name if event.actor else "",
             "subject": [event.subject_kind, event.subject_id],
             "summary": event.summary,
             "swaps": by_seq.get(event.seq, []),

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from channels.layers import get_channel_layer
 from django.conf import settings
@@ -16,6 +18,20 @@ log = logging.getLogger(__name__)
 
 listeners: set[Callable[[str, int], None]] = set()
 """The hubs of this process; called with (stream, head) from any thread."""
+
+
+_written: ContextVar[dict[str, int] | None] = ContextVar("written", default=None)
+
+
+@contextmanager
+def collected() -> Iterator[dict[str, int]]:
+    """Stream -> number of the last event that is written meanwhile."""
+    found: dict[str, int] = {}
+    token = _written.set(found)
+    try:
+        yield found
+    finally:
+        _written.reset(token)
 
 
 def group_of(stream: str) -> str:
@@ -29,6 +45,8 @@ def announce_on_commit(kind: str, key: str, head: int) -> None:
 
 
 def announce(stream: str, head: int) -> None:
+    if (written := _written.get()) is not None:
+        written[stream] = max(head, written.get(stream, 0))
     for listener in tuple(listeners):
         listener(stream, head)
     if settings.REDIS_URL:

@@ -15,7 +15,7 @@ from assets.folders import character_folder
 from assets.metadata import GenerationSettings
 from assets.metadata.settings import LoraUse
 from assets.models import Asset, StoredFileDamaged
-from characters import actions, events, scoring
+from characters import actions, events, scoring, suggestions
 from characters.actions.references import ENCODERS
 from characters.keypoints import faces_of
 from characters.models import Character, IdentityProfile, Reference, Variation, VariationBatch
@@ -289,6 +289,8 @@ def _accept_variation(job: Job, output: Output, staged: Staged) -> None:
     actions.measure_variation(variation=variation, seen=seen if is_compared else None)
     if batch.sheet_id is not None:
         actions.note_take(variation=variation)
+    if batch.revises_id is not None:
+        suggestions.carry_over(variation)
 
 
 def _variations_ended(job: Job) -> None:

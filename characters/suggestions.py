@@ -11,8 +11,9 @@ from django.urls import reverse
 from characters import orders
 from characters.models import Character, Reference, Variation, VariationBatch
 from characters.variations import AXES, Settings
+from collaboration.annotations import actions as drawings
 from collaboration.models import User
-from collaboration.subjects import Ordered
+from collaboration.subjects import Ordered, target
 from gpu_worker import catalog
 from gpu_worker.packs import Pack
 
@@ -63,3 +64,10 @@ def _note(character: Character, settings: Settings, batch: VariationBatch) -> st
     trigger = batch.adapter.trigger if batch.adapter else ""
     unknown = pack.unknown_words(settings.text, known=(trigger,))
     return f"{pack.title} does not know these words: {', '.join(unknown)}." if unknown else ""
+
+
+def carry_over(variation: Variation) -> None:
+    """Put what is still open on the picture that this one is a next version of onto this one."""
+    before, after = target("variation", variation.batch.revises_id), target("variation", variation.pk)
+    if before is not None and after is not None:
+        drawings.carry_over(before=before, after=after)

@@ -24,8 +24,9 @@ from ninja.openapi.schema import OpenAPISchema
 from assets.api import router as assets
 from assets.errors import IntakeError
 from characters.api import router as characters
-from collaboration.annotations.api import router as annotations
+from collaboration.annotations.api import router as drawings
 from collaboration.api import router as collaboration
+from collaboration.approvals.api import router as approvals
 from collaboration.rest import openapi
 from collaboration.rest.auth import AUTH
 from collaboration.rest.parsing import StrictParser
@@ -66,7 +67,7 @@ api = StudioApi(
     throttle=PerPerson(),
     parser=StrictParser(),
 )
-for _router in (collaboration, votes, characters, training, adapters, gpu_worker, assets, annotations):
+for _router in (collaboration, votes, approvals, characters, training, adapters, gpu_worker, assets, drawings):
     api.add_router("", _router)
 
 

@@ -5,15 +5,20 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('characters', '0006_character_sheets'),
+        ("characters", "0006_character_sheets"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='variationbatch',
-            name='revises',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='revised_by', to='characters.variation'),
+            model_name="variationbatch",
+            name="revises",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="revised_by",
+                to="characters.variation",
+            ),
         ),
     ]

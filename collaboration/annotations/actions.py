@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -319,9 +319,3 @@ def carry_over(*, before: Target, after: Target) -> list[Annotation]:
 def forget(*, asset: Any) -> None:
     """Delete what was drawn on and said about an image, in the transaction that erases it."""
     Annotation.objects.filter(version=asset.pk).delete()
-
-
-def import_all(*, target: Target, actor: User, drawn: Iterable[Mapping[str, Any]]) -> list[Annotation]:
-    """Put several on an image at once, all or none: keyword arguments of `annotate` each. Raises ValidationError."""
-    with transaction.atomic():
-        return [annotate(target=target, actor=actor, **one) for one in drawn]

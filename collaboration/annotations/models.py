@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from collaboration.models import User
 
 USER = settings.AUTH_USER_MODEL
 
@@ -58,7 +61,7 @@ class Annotation(models.Model):
     became_id = models.CharField(max_length=40, blank=True)
     became_url = models.CharField(max_length=300, blank=True)
     """What a suggestion was made into; empty while it is only a suggestion."""
-    mentioned = models.ManyToManyField(USER, related_name="+")
+    mentioned: models.ManyToManyField[User, Any] = models.ManyToManyField(USER, related_name="+")
 
     objects = AnnotationQuerySet.as_manager()
 
@@ -89,7 +92,7 @@ class Reply(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     changed_at = models.DateTimeField(null=True, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
-    mentioned = models.ManyToManyField(USER, related_name="+")
+    mentioned: models.ManyToManyField[User, Any] = models.ManyToManyField(USER, related_name="+")
 
     class Meta:
         ordering = ["created_at", "id"]

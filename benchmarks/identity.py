@@ -131,7 +131,10 @@ def main() -> int:
     try:
         pack = read_pack(options.pack)
         with engine.evaluating(
-            pack, Painted(seed=options.seed, size=pack.resolution), plan, tell=lambda text: print(text, flush=True)
+            pack,
+            Painted(seed=options.seed, size=pack.resolution, vocabulary=pack.vocabulary),
+            plan,
+            tell=lambda text: print(text, flush=True),
         ) as measured:
             result = flat(measured.figures)
             if options.out:

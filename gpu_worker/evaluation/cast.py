@@ -6,15 +6,19 @@ Every choice follows from a seed. Painted people come from the range that no tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 from PIL import Image
 
 from gpu_worker.contracts import RunError
+from gpu_worker.packs import words
+
+if TYPE_CHECKING:
+    from gpu_worker.minipack.renderer import Scene
 
 PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 KEPT_FOR_THE_SAMPLE_PROJECT: Final = 100
@@ -66,12 +70,13 @@ class Cast(Protocol):
 
 # ------------------------------------------------------------------------------------------------------- painted
 class Painted:
-    """People of the mini pack's renderer, painted at `size` x `size` pixels."""
+    """People of the mini pack's renderer, painted as close-ups of `size` x `size` pixels."""
 
     may_show_references = True
 
-    def __init__(self, *, seed: int, size: int) -> None:
-        self.seed, self.size = seed, size
+    def __init__(self, *, seed: int, size: int, vocabulary: Collection[str] | None = None) -> None:
+        """`vocabulary`: of the pack that is measured. Pictures show nothing that it has no word for; None: anything."""
+        self.seed, self.size, self.vocabulary = seed, size, vocabulary
         self.source = "painted people whom no training and no calibration has seen"
 
     def draw(self, subjects: int, strangers: int) -> tuple[list[Person], list[Person]]:
@@ -108,20 +113,34 @@ class Painted:
     def pictures(self, person: Person, part: str, count: int, folder: Path) -> list[Picture]:
         from gpu_worker.minipack import people
         from gpu_worker.minipack.attributes import labels_of
-        from gpu_worker.minipack.renderer import nuisance, render, scene_words
+        from gpu_worker.minipack.renderer import render, scene_words
 
         who = people.sample_person(person.number)
         rng = np.random.default_rng((self.seed, person.number, _STREAM[part]))
         folder.mkdir(parents=True, exist_ok=True)
         found = []
         for k in range(count):
-            scene = nuisance(rng)
+            scene = self._scene(rng)
             path = folder / f"{person.number:06d}-{part}-{k:02d}.png"
             pixels = render(who, scene, self.size, supersample=2 if self.size > 128 else 3)
             Image.fromarray(pixels).save(path, compress_level=1)
             labels = {**labels_of(who, scene), **({"pose": scene.pose} if scene.pose else {})}
-            found.append(Picture(path=path, said=", ".join(scene_words(scene)), labels=labels))
+            said = ", ".join(filter(self._knows, scene_words(scene)))
+            found.append(Picture(path=path, said=said, labels=labels))
         return found
+
+    def _scene(self, rng: np.random.Generator) -> Scene:
+        from gpu_worker.minipack.renderer import Scene, nuisance
+
+        plain = Scene()
+        drawing = None if self._knows("drawing") else plain.drawing
+        while True:
+            scene = nuisance(rng, shot=plain.shot, drawing=drawing)
+            if self._knows(f"{scene.expression} {scene.outfit} {scene.colour} {scene.background} {scene.light}"):
+                return scene
+
+    def _knows(self, phrase: str) -> bool:
+        return self.vocabulary is None or all(word in self.vocabulary for word in words(phrase))
 
 
 # -------------------------------------------------------------------------------------------------------- folders

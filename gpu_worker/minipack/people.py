@@ -25,14 +25,16 @@ def sample_person(seed: int) -> Identity:
 
 
 def sample_scenes(*, seed: int, count: int) -> list[Scene]:
-    """Scenes that together vary expression, pose, outfit, place and light as widely as `count` allows."""
+    """Close-ups, drawn alike as on a model sheet, that together vary expression, pose, outfit, place and light as
+    widely as `count` allows."""
+    plain = Scene()
     rng = np.random.default_rng((FREE.first, seed, count))
     turns = np.linspace(-24, 24, max(count, 2))[rng.permutation(max(count, 2))]
     places, clothes, tints = rng.permutation(BACKGROUNDS), rng.permutation(OUTFITS), rng.permutation(list(COLOURS))
     scenes = []
     for k in range(count):
         scene = dataclasses.replace(
-            nuisance(rng),
+            nuisance(rng, shot=plain.shot, drawing=plain.drawing),
             expression=EXPRESSIONS[k % len(EXPRESSIONS)],
             background=str(places[k % len(places)]),
             outfit=str(clothes[k % len(clothes)]),

@@ -54,7 +54,7 @@ class Command(BaseCommand):
         if options["people"] is not None:
             cast = Folders(options["people"], seed=seed, held_out=plan.held_out)
         elif found.domain == "illustration":
-            cast = Painted(seed=seed, size=found.resolution)
+            cast = Painted(seed=seed, size=found.resolution, vocabulary=found.vocabulary)
         else:
             raise CommandError(
                 f"{found.title} was made for photographs. Give a folder with one folder of pictures for each person: "

@@ -19,7 +19,8 @@ from gpu_worker.contracts import Face, Looked, RunError
 from gpu_worker.evaluation import engine, figures, report, statistics
 from gpu_worker.evaluation.cast import HELD_OUT, REFERENCES, STRANGER, CastError, Folders, Painted, ask
 from gpu_worker.evaluation.figures import Made, Strangers
-from gpu_worker.packs import read_pack
+from gpu_worker.minipack.renderer import vocabulary
+from gpu_worker.packs import read_pack, words
 
 ABOUT = {"date": "2026-02-03T10:00:00+00:00", "machine": "a machine", "versions": {"python": "3.11"}}
 
@@ -131,6 +132,18 @@ def test_references_and_held_out_pictures_are_different_pictures(tmp_path: Path)
     assert [picture.path.read_bytes() for picture in same] == files[:2]
     assert same[0].said
     assert same[0].labels["outfit"] in same[0].said
+
+
+def test_painted_pictures_show_nothing_that_a_pack_has_no_word_for(tmp_path: Path) -> None:
+    without = {"scared", "close-up", "drawing"}
+    cast = Painted(seed=4, size=48, vocabulary=set(vocabulary()) - without)
+    person = cast.draw(1, 0)[0][0]
+    plain = cast.pictures(person, REFERENCES, 12, tmp_path)
+    assert not any(without & set(words(picture.said)) for picture in plain)
+    assert all(picture.said.count(",") >= 3 for picture in plain)
+    drawn = Painted(seed=4, size=48).pictures(person, REFERENCES, 12, tmp_path)
+    assert len({picture.said.rpartition(", ")[2] for picture in drawn}) > 2
+    assert all("close-up" in picture.said for picture in drawn)
 
 
 @pytest.fixture

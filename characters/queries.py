@@ -29,6 +29,7 @@ from characters.models import (
     Variation,
     VariationBatch,
 )
+from collaboration.approvals import queries as approvals
 from collaboration.models import Project
 from collaboration.votes import queries as votes
 from gpu_worker.models import Adapter, Job, JobQuerySet
@@ -134,6 +135,7 @@ def gallery(
     rows = with_card_data(rows).order_by(*_order(sort, backwards=bool(before)))
     found = list(rows[: limit + 1])
     more, found = len(found) > limit, found[:limit]
+    approvals.attach("character", found)
     has_next, has_previous = more, bool(after)
     if before:
         found.reverse()

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from collaboration import events
+from collaboration.approvals.actions import recount
 from collaboration.bands import Bands
 from collaboration.models import (
     ApiToken,
@@ -221,6 +222,7 @@ def set_role(
             changed = events.MemberRoleChanged(user_id=user.pk, name=name, before=before, after=role)
             events.record(project, changed, actor=actor)
             _close_invitations_by(user, actor=actor)
+        recount(project)
     return membership
 
 
@@ -241,6 +243,7 @@ def remove_member(*, project: Project, user: User, actor: User) -> None:
         )
         events.record(project, happening, actor=actor)
         _close_invitations_by(user, actor=actor)
+        recount(project)
 
 
 def last_removal(project: Project, user: User) -> Event | None:

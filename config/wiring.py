@@ -56,18 +56,77 @@ _AT_GATES = (
 )
 _APPROVALS = ["characters.fragments.live.card", "collaboration.approvals.fragments.on_approval"]
 
+_CHARACTER = ["characters.fragments.live.first_card", "characters.fragments.live.pages"]
+_COUNTED = [*_CHARACTER, "characters.fragments.live.bar"]
+_ALIKE = ["characters.fragments.live.alike", "characters.fragments.live.pages"]
+_TRAINING = ["characters.fragments.live.card", "characters.fragments.live.pages", "training.live.pages"]
+
 LIVE: dict[str, list[str]] = {
+    "annotation.created": ["collaboration.annotations.fragments.on_image"],
+    "annotation.changed": ["collaboration.annotations.fragments.on_image"],
+    "annotation.replied": ["collaboration.annotations.fragments.on_image"],
+    "annotation.reply_removed": ["collaboration.annotations.fragments.on_image"],
+    "annotation.resolved": ["collaboration.annotations.fragments.on_image"],
+    "annotation.reopened": ["collaboration.annotations.fragments.on_image"],
+    "annotation.removed": ["collaboration.annotations.fragments.on_image"],
+    "annotation.restored": ["collaboration.annotations.fragments.on_image"],
+    "annotation.ordered": ["collaboration.annotations.fragments.on_image"],
+    "annotation.carried": ["collaboration.annotations.fragments.on_image"],
+    "*": ["collaboration.live.pages.activity"],
+    # The pages of the ground floor
+    **{f"member.{what}": ["collaboration.live.pages.people"] for what in ("joined", "left", "role_changed")},
+    **{f"invitation.{what}": ["collaboration.live.pages.people"] for what in ("created", "revoked")},
+    **{
+        f"{row}.{what}": ["collaboration.live.pages.scenes"]
+        for row in ("scene", "shot")
+        for what in ("created", "changed", "moved", "trashed", "restored")
+    },
+    "project.changed": ["collaboration.live.pages.project"],
+    # Characters
+    **{f"character.{what}": _COUNTED for what in ("created", "changed", "trashed", "restored")},
+    **{f"reference.{what}": _COUNTED for what in ("added", "trashed", "restored", "erased", "separated", "rejoined")},
+    "reference.checked": ["characters.fragments.live.reference", *_COUNTED],
+    "profile.learnt": _CHARACTER,
+    "profile.prompt_changed": _CHARACTER,
+    **{f"look_alike.{what}": _ALIKE for what in ("found", "dismissed", "restored")},
+    **{
+        f"variation.{what}": _CHARACTER
+        for what in ("ordered", "finished", "cancelled", "retried", "picked", "unpicked", "trashed", "restored")
+    },
+    **{f"measurement.{what}": _CHARACTER for what in ("ordered", "cancelled", "finished")},
+    **{f"sheet.{what}": _COUNTED for what in ("ordered", "approved", "rejected", "reopened")},
+    "face.ordered": _CHARACTER,
+    "face.chosen": _COUNTED,
+    # Training
+    **{
+        f"training.{what}": [*_TRAINING, "characters.fragments.live.bar"]
+        for what in (
+            "started",
+            "paused",
+            "resumed",
+            "cancelled",
+            "retried",
+            "finished",
+            "failed",
+            "trashed",
+            "restored",
+        )
+    },
+    **{f"comparison.{what}": _TRAINING for what in ("started", "finished", "stopped")},
+    **{f"checkpoint.{what}": _TRAINING for what in ("chosen", "erased")},
+    **{f"adapter.{what}": [*_TRAINING, "characters.fragments.live.bar"] for what in ("activated", "erased")},
+    # Jobs (of LIVE_STATES)
+    "job.progress": ["characters.fragments.live.progress"],
+    "training.progress": ["characters.fragments.live.card", "training.live.progress"],
+    "job.counts": ["config.live.pulse"],
+    # What people say and decide
     **dict.fromkeys(_AT_GATES, _APPROVALS),
     "vote.cast": ["collaboration.votes.fragments.on_vote"],
     "vote.withdrawn": ["collaboration.votes.fragments.on_vote"],
-    "character.created": ["characters.fragments.live.first_card"],
-    "character.changed": ["characters.fragments.live.first_card"],
-    "character.trashed": ["characters.fragments.live.card"],
-    "character.restored": ["characters.fragments.live.first_card"],
 }
 """Kind of event (`*`: every kind) -> `(event, audience) -> [collaboration.live.fragments.Swap]`."""
 
-LIVE_STATES: dict[str, list[str]] = {"progress": []}
+LIVE_STATES: dict[str, list[str]] = {"progress": ["gpu_worker.live.progress"]}
 """What changes without an event -> `(project ids) -> [(project id, (kind, subject kind, subject id), version)]`.
 
 A kind whose version has changed is looked up in LIVE like an event's."""

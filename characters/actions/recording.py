@@ -11,6 +11,7 @@ from characters import subjects
 from characters.models import Character
 from collaboration import events as log
 from collaboration import revisions
+from collaboration.approvals.actions import lose_outdated
 from collaboration.events import Happening
 from collaboration.models import User
 
@@ -32,7 +33,7 @@ def record(character: Character, happening: Happening, *, actor: User | None) ->
 
 def record_many(changes: Sequence[tuple[Character, Happening]], *, actor: User | None) -> None:
     """The same for several characters of one project; the events take their numbers at once."""
-    for character, happening in changes:
+    written = [
         revisions.record(
             project=character.project,
             subject_kind="character",
@@ -41,8 +42,11 @@ def record_many(changes: Sequence[tuple[Character, Happening]], *, actor: User |
             author=actor,
             reason=happening.summary(),
         )
+        for character, happening in changes
+    ]
     if changes:
         log.record_all(changes[0][0].project, [happening for _, happening in changes], actor=actor)
+        lose_outdated(revisions=written, actor=actor)
 
 
 def touch(character: Character, *fields: str) -> None:

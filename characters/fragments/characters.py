@@ -12,6 +12,9 @@ from characters import profiles, scoring
 from characters.fragments.parts import Audience, colour_bar, median_score, picture
 from characters.models import HOLD_OUT_FROM, Character, IdentityProfile, Reference
 from collaboration import bands
+from collaboration.approvals import queries as approvals
+from collaboration.approvals.fragments import badge as approval_badge
+from collaboration.approvals.fragments import step as approval_step
 from collaboration.models import Project
 from collaboration.verbs import Verb
 from gpu_worker import catalog
@@ -47,6 +50,7 @@ def card(
         "meta": card_line(character, training),
         "score": median_score(character, project.studio.bands),
         "progress": progress,
+        "approval": _approval(character),
         "badge": f"Looks like {alike[0]}"
         if alike
         else "Generated"
@@ -55,6 +59,12 @@ def card(
         "scrub": " ".join(file_url(pk, 320) for pk in others) if shown else "",
         "can_select": Verb.EDIT in audience,
     }
+
+
+def _approval(character: Character) -> dict[str, str] | None:
+    if not hasattr(character, "standing"):
+        approvals.attach("character", [character])
+    return approval_badge(character.standing)  # type: ignore[attr-defined]
 
 
 def card_line(character: Character, training: Job | None = None) -> str:
@@ -104,7 +114,9 @@ def readiness(character: Character, adapter: Adapter | None, profile: IdentityPr
         band = character.project.studio.bands.of(character.score)
         state = "blocked" if band == "review" else "done"
         steps.append({"label": f"Same person: {character.score:.0f}, {bands.WORDS[band].lower()}", "state": state})
-    return steps
+    standing = approvals.standings("character", [character.pk])[str(character.pk)]
+    approval = approval_step(standing, reverse("approvals:approvals", args=[slug, "character", character.pk]))
+    return [*steps, approval] if approval else steps
 
 
 def spread_in_words(profile: IdentityProfile) -> str:

@@ -16,9 +16,12 @@ from characters import actions, fragments, queries
 from characters.forms import BasePromptForm, CharacterForm, refused_into
 from characters.models import Character, IdentityProfile, Reference
 from characters.permissions import access_character
+from characters.subjects import CHARACTER
 from characters.views.answers import done, find_character, go
+from collaboration.approvals import fragments as approvals
 from collaboration.permissions import Verb, verbs_of
 from collaboration.requests import AuthenticatedRequest
+from collaboration.subjects import Target
 from collaboration.votes import queries as votes
 from collaboration.wired import entries
 from gpu_worker.models import Adapter
@@ -127,7 +130,10 @@ def _overview(
     votes.attach(character.project, "variation", picked)
     latest = queries.latest_batch(character)
     audience = context["audience"]
+    subject = Target("character", str(character.pk), CHARACTER, character, character.project)
     context |= {
+        "approvals": approvals.gates(subject),
+        "mine_approvals": approvals.mine(subject, request.user),
         "profile": profile or fragments.profile(character, context["profile_row"], audience),
         "picked": [fragments.cell(v.batch, v.index, v, audience) for v in _same(character, picked)],
         "latest": fragments.batch(latest, queries.variations_of(latest), ()) if latest else None,

@@ -282,7 +282,8 @@ def _count(gate: Gate) -> None:
 
 def recount(project: Project) -> None:
     """After a role has changed or somebody has left: who may approve is another."""
-    for gate in Gate.objects.present().filter(project=project).exclude(state=Gate.OPEN).prefetch_related("people"):
+    rows = Gate.objects.present().filter(project=project).exclude(state=Gate.OPEN, given=0)
+    for gate in rows.prefetch_related("people"):
         _count(gate)
 
 

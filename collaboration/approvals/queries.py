@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ def gates_of(kind: str, id: object) -> list[Gate]:
     """With `standing_approvals`, those that stand, the people who may approve by name, and `ended`, the last few that
     do not."""
     current = Approval.objects.filter(ended_at=None).select_related("person", "revision").order_by("given_at")
-    gates = list(
+    gates: list[Gate] = list(
         Gate.objects.present()
         .of(kind, id)
         .select_related("asked_by")
@@ -118,6 +118,6 @@ def waiting_for(user: User, project: Project, *, limit: int = 50) -> list[Gate]:
     """Gates at which the person is asked and has not answered, the oldest question first."""
     rows = Gate.objects.present().filter(project=project, state__in=[Gate.ASKED, Gate.LOST])
     rows = rows.exclude(asked_at=None).exclude(approvals__in=Approval.objects.filter(person=user, ended_at=None))
-    found: Sequence[Gate] = rows.order_by("asked_at").select_related("asked_by").prefetch_related("people")[:limit]
+    found = rows.order_by("asked_at").select_related("asked_by").prefetch_related("people")[:limit]
     role = Membership.objects.filter(project=project, user=user).values_list("role", flat=True).first()
     return [gate for gate in found if role and (role in gate.roles or user in gate.people.all())]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from ninja import Router
 from pydantic import Field
@@ -13,6 +13,7 @@ from collaboration.rest.problems import Problem
 from collaboration.rest.schemas import UUID, Answer, Body, PersonOut
 from collaboration.subjects import Target
 from collaboration.votes import actions, queries
+from collaboration.votes.models import Vote
 from collaboration.votes.queries import Tally
 
 router = Router(tags=["Votes"])
@@ -66,6 +67,10 @@ class VotingRulesIn(Body):
 
 def _tally(request: ApiRequest, tally: Tally) -> TallyOut:
     mine = tally.vote_of(request.auth)
+
+    def verdict(vote: Vote) -> Verdict | None:
+        return cast("Verdict", vote.verdict) if vote.verdict else None
+
     is_open = tally.is_open_to(request.auth)
     far = {vote.pk for vote in tally.dissenters} if is_open else set()
     return TallyOut(
@@ -74,7 +79,7 @@ def _tally(request: ApiRequest, tally: Tally) -> TallyOut:
         has_quorum=tally.has_quorum,
         is_blind=tally.is_blind,
         is_open=is_open,
-        mine=VoteOut(score=mine.score, verdict=mine.verdict or None) if mine else None,
+        mine=VoteOut(score=mine.score, verdict=verdict(mine)) if mine else None,
         mean=tally.mean if is_open else None,
         median=tally.median if is_open else None,
         spread=tally.spread if is_open else None,
@@ -84,7 +89,7 @@ def _tally(request: ApiRequest, tally: Tally) -> TallyOut:
         votes=[
             PersonsVoteOut(
                 score=vote.score,
-                verdict=vote.verdict or None,
+                verdict=verdict(vote),
                 person=PersonOut(id=vote.voter_id, name=vote.voter.display_name),
                 dissents=vote.pk in far,
             )

@@ -22,6 +22,7 @@ from characters.fragments.batches import caption, pictures, seconds
 from characters.models import Character, Preset, Reference, Variation, VariationBatch
 from characters.permissions import access_batch, access_reference, access_variation
 from characters.variations import MOST, SEEDS, Settings
+from characters.views.annotating import surface_of
 from characters.views.answers import done, find_batch, find_character, find_variation, go, with_toast
 from characters.views.detail import frame
 from characters.views.measurements import measuring_of
@@ -393,6 +394,8 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         "variation": found,
         "cell": fragments.cell(found.batch, found.index, found, audience),
         "picture": fragments.picture(found.asset, alt=found.prompt, size=1280),
+        "small_original": found.asset.width is not None and found.asset.width <= 256,
+        "annotate": surface_of(request, "variation", found.pk),
         "score": fragments.score(found, bands),
         "votes": _votes(request, found),
         "beside": fragments.beside(found, references, bands),

@@ -1,4 +1,5 @@
 // The entry: one small module per behaviour. Each works when its element exists and leaves the page alone otherwise.
+import * as annotate from "./annotate.js";
 import * as compare from "./compare.js";
 import * as copy from "./copy.js";
 import * as days from "./days.js";
@@ -10,6 +11,7 @@ import * as idempotency from "./idempotency.js";
 import * as keys from "./keys.js";
 import * as live from "./live.js";
 import * as liveSwap from "./live-swap.js";
+import * as mentions from "./mentions.js";
 import * as menu from "./menu.js";
 import * as poll from "./poll.js";
 import * as scrub from "./scrub.js";
@@ -31,6 +33,8 @@ const modules = [
   select,
   keys,
   compare,
+  mentions,
+  annotate,
   copy,
   upload,
   poll,

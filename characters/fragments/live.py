@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+from django.db.models import Q
 from django.template.loader import render_to_string
 
 from characters import queries
 from characters.fragments.characters import card as card_context
-from characters.models import Character
-from collaboration.live.fragments import Swap
+from characters.fragments.references import reference as reference_context
+from characters.models import Character, LookAlike, Reference
+from collaboration.live.fragments import Swap, project_page, refetched
 from collaboration.models import Event
 from collaboration.verbs import Verb
 
@@ -61,3 +63,49 @@ def first_card(event: Event, audience: frozenset[str]) -> list[Swap]:
         Swap("cards", html, how="afterbegin", page=gallery(event)),
         Swap(target, html, page=f"{gallery(event)}:some"),
     ]
+
+
+def pages(event: Event, audience: frozenset[str]) -> list[Swap]:
+    """The pages of one character: few look at one, and much of them hangs together."""
+    page = f"character:{character_of(event)}"
+    return refetched(page, "character-head", "tab", "variation-head", "variation-side")
+
+
+def bar(event: Event, audience: frozenset[str]) -> list[Swap]:
+    """What the gallery counts, and the trash."""
+    gallery_page = gallery(event)
+    return [
+        *refetched(gallery_page, "gallery-bar"),
+        *refetched(f"{gallery_page}:some", "gallery-bar"),
+        *refetched(project_page(event, "trash"), "content"),
+    ]
+
+
+def alike(event: Event, audience: frozenset[str]) -> list[Swap]:
+    """The cards of everybody in the project who looks like the event's character, or did."""
+    character = character_of(event)
+    rows = LookAlike.objects.filter(Q(first=character) | Q(second=character)).values_list("first", "second")
+    others = {str(pk) for pair in rows for pk in pair} - {character}
+    found = card(event, audience)
+    for other in sorted(others):
+        html = cache(lambda pk=other: card_html(pk, audience))
+        found += [Swap(f"character-{other}", html, page=page) for page in (gallery(event), f"{gallery(event)}:some")]
+        found += refetched(f"character:{other}", "character-head")
+    return found
+
+
+def reference(event: Event, audience: frozenset[str]) -> list[Swap]:
+    """One row of the references, as soon as it has been checked."""
+    pk = event.payload["reference_id"]
+
+    def html() -> str:
+        row = Reference.objects.select_related("asset", "character__project", "added_by").get(pk=pk)
+        context = reference_context(row, verbs(audience), slug=row.character.project.slug)
+        return render_to_string("characters/_reference.html", {"row": context})
+
+    return [Swap(f"reference-{pk}", html, page=f"character:{character_of(event)}")]
+
+
+def progress(event: Event, audience: frozenset[str]) -> list[Swap]:
+    """A job of the character has come further: its regions ask for themselves."""
+    return [Swap("*", how="refresh", page=f"character:{event.subject_id}")]

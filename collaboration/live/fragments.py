@@ -27,7 +27,7 @@ outerHTML, innerHTML    the element becomes what is rendered, keeping focus, tic
 beforeend, afterbegin   a child more; one with its id that is already there is replaced (beforeend) or moved to the
                         front (afterbegin)
 delete                  the element goes
-refresh                 the element asks for itself at its data-refresh-url: for regions that are the reader's own
+refresh                 the element asks for itself at its data-refresh-url (`*`: all that have one and data-live)
 refetch                 the element is taken from the page, loaded anew: for what few look at and much would render
 """
 
@@ -57,6 +57,16 @@ class Swap:
         """{target, how, html}, as the socket sends it."""
         html = self.html() if callable(self.html) else self.html
         return {"target": self.target.removeprefix("#"), "how": self.how, "html": html}
+
+
+def refetched(page: str, *targets: str) -> list[Swap]:
+    """These elements of a page, taken from it anew."""
+    return [Swap(target, how="refetch", page=page) for target in targets]
+
+
+def project_page(event: Event, name: str = "") -> str:
+    """`project:<id>:<name>` of the project in whose stream the event stands; without a name every page of it."""
+    return ":".join(filter(None, (event.stream.kind, event.stream.key, name)))
 
 
 def swaps_of(event: Event, audience: frozenset[str]) -> list[Swap]:

@@ -9,6 +9,8 @@ const KEPT_MS = 30_000;
 const recent = new Map(); // target -> {swap, stream, seq, at}: to be put back over an answer that is older
 
 const isKept = (node) => node.id?.startsWith("mine-") || node.hasAttribute?.("data-live-keep");
+const staysPut = (node) =>
+  isKept(node) && (node.dataset.liveKeep === "always" || node.contains(document.activeElement));
 const STAYS = { DETAILS: ["open"], DIALOG: ["open"], INPUT: ["hidden"], FORM: ["hidden", "data-in-flight"] };
 
 function attributes(from, to) {
@@ -49,7 +51,7 @@ function children(from, to, fresh) {
       continue;
     }
     // Elements with a name of their own are not made into others.
-    while (here?.id && !coming.has(here.id) && !isKept(here)) {
+    while (here?.id && !coming.has(here.id) && !staysPut(here)) {
       const gone = here;
       here = here.nextSibling;
       gone.remove();
@@ -65,7 +67,8 @@ function children(from, to, fresh) {
   }
   while (here) {
     const next = here.nextSibling;
-    if (!isKept(here)) here.remove();
+    // What is the reader's own goes with its place, but never from under their hands.
+    if (!staysPut(here)) here.remove();
     here = next;
   }
 }
@@ -85,6 +88,10 @@ function parse(html) {
 }
 
 function settle(root, fresh) {
+  // An id stands once: a row that was somewhere else (among those just uploaded) has moved here.
+  for (const element of fresh)
+    for (const named of within(element, "[id]"))
+      for (const other of document.querySelectorAll(`[id="${CSS.escape(named.id)}"]`)) if (other !== named) other.remove();
   window.htmx?.process(root);
   for (const element of fresh) window.htmx?.process(element);
   for (const element of fresh) window.htmx?.trigger(element, "htmx:load", { elt: element });
@@ -138,9 +145,13 @@ function put(target, swap) {
 
 /** Carry out one swap. `source`: {stream, seq, own}. */
 export function apply(swap, source = {}) {
-  const target = document.getElementById(swap.target);
+  const target = swap.target === "*" ? null : document.getElementById(swap.target);
   if (swap.how === "refetch") return void (target && refetch([swap.target]));
-  if (swap.how === "refresh") return void (target && poll.ask(target));
+  if (swap.how === "refresh") {
+    const regions = swap.target === "*" ? document.querySelectorAll("[data-live][data-refresh-url]") : [target];
+    for (const region of regions) if (region) poll.ask(region);
+    return undefined;
+  }
   if (source.seq) recent.set(swap.target, { swap, ...source, at: performance.now() });
   const element = put(target, swap);
   if (element && !source.own) news(element);

@@ -217,7 +217,7 @@ class Grid {
       const template = document.createElement("template");
       template.innerHTML = await answer.text();
       if (!segment.nodes) return;
-      this.arrive(segment, [...template.content.querySelectorAll(":scope > [data-item]")]);
+      this.arrive(segment, [...template.content.children]);
     } catch {
       if (!asking.signal.aborted) setTimeout(() => this.soon(), 3000);
     } finally {

@@ -5,7 +5,7 @@ Every message is a JSON object with `type`. From the page:
     hello      {streams: {stream: last number or null}, pages, tab, attention}
                first, and whenever it may have missed something
     pages      {pages}                       what it shows now
-    attention  {attention}                   {page, tab, image, editing, url, scroll, presenting, idle}
+    attention  {attention}                   {page, tab, image, editing, url, following, presenting, idle}
     say        {stream, page, name, key, data}   to who shows the same page; never kept
     beat       {count}                       the answer to a beat: durable frames received so far
     confirm    {count}                       the same, in between
@@ -337,14 +337,13 @@ def attention_of(said: Any) -> dict[str, Any]:
     if not isinstance(said, dict):
         raise TypeError(said)
     found: dict[str, Any] = {}
-    for key, longest in (("page", 100), ("tab", 40), ("image", 100), ("editing", 120)):
+    for key, longest in (("page", 400), ("tab", 120), ("image", 100), ("editing", 120)):
         value = said.get(key) or ""
         if not isinstance(value, str) or len(value) > longest:
             raise ValueError(value)
         found[key] = value
     url = said.get("url") or ""
     found["url"] = url if isinstance(url, str) and len(url) <= 500 and _PATH.fullmatch(url) else ""
-    scroll = said.get("scroll") or 0
-    found["scroll"] = min(1.0, max(0.0, float(scroll)))
+    found["following"] = _whole(said.get("following") or 0)
     found["presenting"], found["idle"] = said.get("presenting") is True, said.get("idle") is True
     return found

@@ -2,11 +2,13 @@
 import * as annotate from "./annotate.js";
 import * as compare from "./compare.js";
 import * as copy from "./copy.js";
+import * as cursors from "./cursors.js";
 import * as days from "./days.js";
 import * as dialog from "./dialog.js";
 import * as draft from "./draft.js";
 import * as fill from "./fill.js";
 import * as grid from "./grid.js";
+import * as follow from "./follow.js";
 import * as idempotency from "./idempotency.js";
 import * as keys from "./keys.js";
 import * as live from "./live.js";
@@ -14,6 +16,8 @@ import * as liveSwap from "./live-swap.js";
 import * as mentions from "./mentions.js";
 import * as menu from "./menu.js";
 import * as poll from "./poll.js";
+import * as presence from "./presence.js";
+import * as print from "./print.js";
 import * as scrub from "./scrub.js";
 import * as select from "./select.js";
 import * as surround from "./surround.js";
@@ -44,7 +48,11 @@ const modules = [
   fill,
   liveSwap,
   live,
+  presence,
+  cursors,
+  follow,
   grid,
+  print,
   scrub,
   votes,
 ];

@@ -4,6 +4,7 @@
     codec.npy          4,096 of them at 256 px
     wide.npy           6,000 pictures of two people, 256 x 128 px; `wide.npz` holds who they are and their faces
     conditioning.npy   30,000 aligned face crops, 112 px; `scoring.npy` and `audit.npy` the same of other people
+    figure.npy         20,000 pictures of people who wear one of two outfits, 96 px
     detector.npy       6,000 scenes with 0 to 3 faces, 384 px; `detector.npz` holds boxes and keypoints
     calibration.npy, evaluation.npy   portraits, 256 px
 
@@ -35,11 +36,12 @@ from .renderer import (
     nuisance,
     render,
     render_group,
+    wide_scene,
 )
-from .renderer.scene import SHOTS
+from .renderer.scene import COLOURS, OUTFITS, SHOTS
 from .splits import Split
 
-PICTURE, PORTRAIT, CROP, SCENE = 256, 128, 112, 384
+PICTURE, PORTRAIT, CROP, SCENE, FIGURE = 256, 128, 112, 384, 96
 """Sides in pixels. The generator's portraits are as small as the 2x2 mean of its pictures, which is what it sees."""
 MOST_FACES = 3
 Pixels = NDArray[np.uint8]
@@ -59,10 +61,16 @@ def scene_of(split: Split, index: int) -> tuple[Identity, Scene]:
     return identity(seed), scenes_of(seed, index % split.pictures + 1)[-1]
 
 
+def figures_of(seed: int, count: int) -> list[Scene]:
+    """Scenes of one person, the first half of them in one outfit, the other half in another."""
+    rng = np.random.default_rng((seed, 0xF1))
+    outfits, colours = rng.permutation(OUTFITS)[:2], rng.permutation(list(COLOURS))[:2]
+    turns = [k * 2 // count for k in range(count)]
+    return [dataclasses.replace(nuisance(rng), outfit=str(outfits[k]), colour=str(colours[k])) for k in turns]
+
+
 def wide_of(index: int, first: int, second: int) -> tuple[list[Placed], Scene]:
     """People and background of the picture at `index` of `wide.npy`, which shows these two seeds from left to right."""
-    from .renderer import wide_scene
-
     return wide_scene(np.random.default_rng((index, 0x31)), identity(first), identity(second))
 
 
@@ -99,6 +107,7 @@ def make(
         (splits.GENERATOR, functools.partial(_portraits, size=PORTRAIT), (PORTRAIT, PORTRAIT)),
         (splits.WIDE, functools.partial(_wide, people=people), (PORTRAIT, 2 * PORTRAIT)),
         (splits.CALIBRATION, functools.partial(_portraits, size=PICTURE), (PICTURE, PICTURE)),
+        (splits.FIGURE, _figures, (FIGURE, FIGURE)),
         (splits.DETECTOR, _scene, (SCENE, SCENE)),
     ]
     missing = [job for job in jobs if (wanted is None or job[0].name in wanted) and not _path(work, job[0]).exists()]
@@ -189,6 +198,11 @@ def _crops(seed: int, count: int) -> tuple[Pixels, None]:
         points = points + rng.normal(0, 0.022 * np.linalg.norm(points[1] - points[0]), points.shape)
         out.append(aligned(render(person, scene, size, supersample=2 if size < 224 else 1), points))
     return np.stack(out), None
+
+
+def _figures(seed: int, count: int) -> tuple[Pixels, None]:
+    person = identity(seed)
+    return np.stack([render(person, scene, FIGURE, supersample=2) for scene in figures_of(seed, count)]), None
 
 
 def _wide(seed: int, count: int, *, people: int) -> tuple[Pixels, tuple[list[int], list[Face]]]:

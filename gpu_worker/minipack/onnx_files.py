@@ -1,4 +1,5 @@
-"""ONNX files that insightface loads: encoders and the detector, with weights stored as float16."""
+"""ONNX files: encoders and the detector, which insightface loads, and what reads whole pictures; weights are stored as
+float16."""
 
 from __future__ import annotations
 
@@ -8,23 +9,52 @@ import numpy as np
 import onnx
 import torch
 from onnx import helper, numpy_helper
+from torch import nn
 
+from . import attributes, figure
+from .attributes import Attributes
 from .data import CROP
 from .detector import STRIDES, Detector, Exported
-from .encoders import Encoder
+from .figure import FigureEncoder
 
 OPSET = 17
 
 
-def write_encoder(encoder: Encoder, path: Path) -> None:
+def write_encoder(encoder: nn.Module, path: Path) -> None:
     """Input `input` [N, 3, 112, 112] RGB in [-1, 1], output `embedding` [N, 512]."""
+    _write(encoder, path, CROP, ["embedding"])
+
+
+def write_figure(encoder: FigureEncoder, path: Path) -> None:
+    """Input `input` [N, 3, 96, 96] RGB in [-1, 1], output `embedding` [N, 256]."""
+    _write(encoder, path, figure.SIZE, ["embedding"])
+
+
+def write_attributes(net: Attributes, path: Path) -> None:
+    """Input `input` [N, 3, 128, 128] RGB in [-1, 1], an output of logits for each of `attributes.OPTIONS`."""
+    _write(_InOrder(net), path, attributes.SIZE, list(attributes.OPTIONS))
+
+
+class _InOrder(nn.Module):
+    """The logits as a tuple in the order of `attributes.OPTIONS`."""
+
+    def __init__(self, net: Attributes) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        out = self.net(x)
+        return tuple(out[name] for name in attributes.OPTIONS)
+
+
+def _write(net: nn.Module, path: Path, side: int, outputs: list[str]) -> None:
     torch.onnx.export(
-        encoder.eval(),
-        (torch.zeros(1, 3, CROP, CROP),),
+        net.eval(),
+        (torch.zeros(1, 3, side, side),),
         str(path),
         input_names=["input"],
-        output_names=["embedding"],
-        dynamic_axes={"input": {0: "batch"}, "embedding": {0: "batch"}},
+        output_names=outputs,
+        dynamic_axes={name: {0: "batch"} for name in ("input", *outputs)},
         dynamo=False,
         opset_version=OPSET,
     )

@@ -30,11 +30,12 @@ CONDITIONING = Split("conditioning", 100_000, 3000, 10)
 SCORING = Split("scoring", 200_000, 3000, 10)
 AUDIT = Split("audit", 250_000, 3000, 10)
 DETECTOR = Split("detector", 300_000, 6000, 1)
+FIGURE = Split("figure", 350_000, 2500, 8)
 CALIBRATION = Split("calibration", 400_000, 600, 5)
 EVALUATION = Split("evaluation", 500_000, 200, 20)
 FREE = Split("free", 900_000, 100_000, 0)
 """For sample persons; nothing is trained, calibrated or measured on these."""
-ALL = (GENERATOR, CONDITIONING, SCORING, AUDIT, DETECTOR, CALIBRATION, EVALUATION, FREE)
+ALL = (GENERATOR, CONDITIONING, SCORING, AUDIT, DETECTOR, FIGURE, CALIBRATION, EVALUATION, FREE)
 
 CODEC = Split("codec", GENERATOR.first, 4096, 1)
 """The first picture of the first people of GENERATOR, larger: not people of its own."""

@@ -9,28 +9,37 @@ import numpy as np
 import pytest
 
 from gpu_worker.calibration import check
+from gpu_worker.minipack import PACK
 from gpu_worker.minipack.renderer import (
     Placed,
     Scene,
     caption,
+    face_geometry,
     identity,
     nuisance,
     render,
     render_group,
+    slots,
     vocabulary,
 )
 from gpu_worker.minipack.splits import FREE
 from gpu_worker.packs import read_pack, verify
 
-PACK = Path(__file__).resolve().parents[3] / "gpu_worker" / "packs" / "mini"
-LIMIT = 40_000_000
+LIMIT = 80_000_000
+ENCODERS = tuple(read_pack(PACK).encoders)
+JUDGES = tuple(name for name in (*ENCODERS, *["figure"] * bool(read_pack(PACK).figure)) if name != "conditioning")
+
+
+def close_up(rng: np.random.Generator, *, calm: bool = False) -> Scene:
+    """Drawn in any way that the pack has a word for."""
+    return nuisance(rng, calm=calm, shot="close-up", drawing=None if read_pack(PACK).slots.get("drawing") else "flat")
 
 
 @pytest.fixture(scope="module")
 def looker() -> object:
     from gpu_worker.scorers.look import Looker
 
-    return Looker(read_pack(PACK), ("conditioning", "scoring"), threads=1)
+    return Looker(read_pack(PACK), ENCODERS, threads=1)
 
 
 def test_every_file_has_its_hash_and_the_pack_is_small() -> None:
@@ -48,16 +57,20 @@ def test_the_pipeline_is_stock() -> None:
     assert parts["vae"] == ["diffusers", "AutoencoderKL"]
 
 
-def test_the_calibration_can_be_used() -> None:
-    check(read_pack(PACK).quantiles("scoring"))
+@pytest.mark.parametrize("judge", JUDGES)
+def test_the_calibration_can_be_used(judge: str) -> None:
+    check(read_pack(PACK).quantiles(judge))
 
 
 def test_the_tokenizer_knows_the_vocabulary() -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(PACK / "pipeline" / "tokenizer", local_files_only=True)
-    words = sorted(read_pack(PACK).vocabulary or ())
-    assert words == vocabulary()
+    pack = read_pack(PACK)
+    words = sorted(pack.vocabulary or ())
+    assert words == sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
+    offers_everything = {slot: list(choices) for slot, choices in pack.slots.items()} == slots()
+    assert words == vocabulary() if offers_everything else set(words) < set(vocabulary())
     known = tokenizer(" ".join(words[:40])).input_ids
     assert tokenizer.pad_token_id not in known[:42]
     assert tokenizer("zeppelin").input_ids == [tokenizer.bos_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id]
@@ -65,9 +78,10 @@ def test_the_tokenizer_knows_the_vocabulary() -> None:
 
 def test_slots_are_words_it_knows() -> None:
     pack = read_pack(PACK)
-    assert set(pack.slots) == {"expression", "outfit", "colour", "background", "light", "pose"}
-    for choices in pack.slots.values():
+    assert set(slots()) >= set(pack.slots) >= {"expression", "outfit", "colour", "background", "light", "pose"}
+    for slot, choices in pack.slots.items():
         assert {word for choice in choices for word in choice.split()} <= (pack.vocabulary or set())
+        assert set(choices) <= set(slots()[slot])
 
 
 def test_captions_are_never_cut() -> None:
@@ -86,15 +100,13 @@ def test_the_detector_counts_faces(looker, count: int) -> None:  # type: ignore[
         rng = np.random.default_rng((trial, count))
         lane = 256 / max(count, 1)
         scale, people = 0.85 if count == 1 else 0.38, [identity(FREE.first + 10 * trial + k) for k in range(count)]
-        placed = [Placed(who, nuisance(rng), lane * (k + 0.5), 128, scale) for k, who in enumerate(people)]
+        placed = [Placed(who, close_up(rng), lane * (k + 0.5), 128, scale) for k, who in enumerate(people)]
         picture, _ = render_group(placed, nuisance(rng), 384)
         right += len(looker.look(picture).faces) == count
     assert right >= 5
 
 
 def test_faces_are_found_where_they_are(looker) -> None:  # type: ignore[no-untyped-def]
-    from gpu_worker.minipack.renderer import face_geometry
-
     person, scene = identity(FREE.first + 3), Scene(yaw=10)
     seen = looker.look(render(person, scene, 256)).faces[0]
     truth = face_geometry(person, scene, 256)
@@ -103,13 +115,13 @@ def test_faces_are_found_where_they_are(looker) -> None:  # type: ignore[no-unty
     assert np.abs(np.subtract(seen.box, truth.box)).max() < 40
 
 
-@pytest.mark.parametrize("encoder", ["conditioning", "scoring"])
+@pytest.mark.parametrize("encoder", ENCODERS)
 def test_encoders_tell_people_apart(looker, encoder: str) -> None:  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(6)
     table = []
     for seed in range(8):
         person = identity(FREE.first + seed)
-        faces = [looker.look(render(person, nuisance(rng, calm=True), 192)).faces for _ in range(3)]
+        faces = [looker.look(render(person, close_up(rng, calm=True), 192)).faces for _ in range(3)]
         table.append([shown[0].embeddings[encoder] for shown in faces])
     e = np.array(table)
     assert np.allclose(np.linalg.norm(e, axis=2), 1, atol=1e-4)

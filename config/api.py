@@ -33,6 +33,7 @@ from collaboration.rest.parsing import StrictParser
 from collaboration.rest.problems import Problem, from_schema, from_validation, invalid, problem_of_status
 from collaboration.rest.reference import ReferencePage
 from collaboration.rest.throttling import PerPerson
+from collaboration.reviews.api import router as reviews
 from collaboration.votes.api import router as votes
 from gpu_worker.actions import NotNow
 from gpu_worker.api import router as gpu_worker
@@ -67,7 +68,7 @@ api = StudioApi(
     throttle=PerPerson(),
     parser=StrictParser(),
 )
-for _router in (collaboration, votes, approvals, characters, training, adapters, gpu_worker, assets, drawings):
+for _router in (collaboration, votes, approvals, reviews, characters, training, adapters, gpu_worker, assets, drawings):
     api.add_router("", _router)
 
 

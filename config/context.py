@@ -66,6 +66,7 @@ def _places(user: User, project: Project | None, match: Any) -> list[dict[str, A
     here = match.namespace if match else ""
     named = [
         ("Characters", "users", "characters:gallery", "characters"),
+        ("Reviews", "list-checks", "reviews:reviews", "reviews"),
         ("Training", "activity", "training:queue", "training"),
         ("Activity", "history", "collaboration:activity", "activity"),
         ("People", "user-plus", "collaboration:people", "people"),
@@ -78,7 +79,7 @@ def _places(user: User, project: Project | None, match: Any) -> list[dict[str, A
             "label": label,
             "icon": icon,
             "url": reverse(name, args=[project.slug]),
-            "current": view == name or (here == key and label in ("Characters", "Training")),
+            "current": view == name or (here == key and label in ("Characters", "Reviews", "Training")),
         }
         for label, icon, name, key in named
     ]

@@ -12,6 +12,7 @@ SUBJECTS = {
     "character": "characters.subjects.CHARACTER",
     "variation": "characters.subjects.VARIATION",
     "reference": "characters.subjects.REFERENCE",
+    "review": "collaboration.reviews.subjects.SUBJECT",
     "training": "training.subjects.RUN",
 }
 """Subject kind -> `collaboration.subjects.Subject`."""
@@ -53,6 +54,16 @@ _AT_GATES = (
     "gate.created",
     "gate.removed",
     "gate.restored",
+)
+_OF_REVIEWS = (
+    "review.changed",
+    "review.closed",
+    "review.created",
+    "review.item_removed",
+    "review.items_added",
+    "review.reopened",
+    "review.restored",
+    "review.trashed",
 )
 _APPROVALS = ["characters.fragments.live.card", "collaboration.approvals.fragments.on_approval"]
 
@@ -121,6 +132,8 @@ LIVE: dict[str, list[str]] = {
     "job.counts": ["config.live.pulse"],
     # What people say and decide
     **dict.fromkeys(_AT_GATES, _APPROVALS),
+    "review.decided": ["collaboration.reviews.fragments.on_decision"],
+    **{kind: ["collaboration.reviews.fragments.on_review"] for kind in _OF_REVIEWS},
     "vote.cast": ["collaboration.votes.fragments.on_vote"],
     "vote.withdrawn": ["collaboration.votes.fragments.on_vote"],
 }

@@ -74,6 +74,7 @@ def frame(request: AuthenticatedRequest, character: Character, tab: str) -> dict
         "can_edit": Verb.EDIT in audience,
         "can_upload": Verb.UPLOAD in audience,
         "can_generate": Verb.GENERATE in audience,
+        "can_review": Verb.CREATE in audience,
         "can_restore": character.trashed_at is not None and Verb.EDIT in verbs_of(request.user, character.project),
     }
 

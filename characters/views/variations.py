@@ -89,6 +89,7 @@ def _region(request: AuthenticatedRequest, character: Character, shown: Variatio
         "measure_url": measuring["measuring"]["measure_url"],
         "measuring": measuring["measuring"],
         "watched": shown,
+        "can_review": Verb.CREATE in audience,
     } | _earlier(character, but=shown)
 
 

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import QuerySet
+
 from collaboration.models import Project, User
+from collaboration.reviews.models import ReviewItem
 from collaboration.subjects import Target
 from collaboration.votes.models import Vote, VotingRules
 
@@ -115,12 +118,19 @@ def tally(project: Project, kind: str, id: str) -> Tally:
 
 def blind_among(project: Project, kind: str, ids: Sequence[str]) -> set[str]:
     """Those of the subjects that are in an open review which is blind."""
-    return set()
+    rows = _in_open_reviews(project, kind, ids).filter(review__is_blind=True)
+    return set(rows.values_list("subject_id", flat=True))
+
+
+def _in_open_reviews(project: Project, kind: str, ids: Sequence[str]) -> QuerySet[ReviewItem]:
+    rows = ReviewItem.objects.filter(subject_kind=kind, subject_id__in=ids)
+    return rows.filter(review__project=project, review__closed_at=None, review__trashed_at=None)
 
 
 def reviews_showing(found: Target) -> list[str]:
     """Keys of the live pages of the open reviews that show it."""
-    return []
+    rows = _in_open_reviews(found.project, found.kind, [found.id])
+    return [f"review:{pk}" for pk in rows.values_list("review_id", flat=True)]
 
 
 def mine_among(user: User, project: Project, kind: str, ids: Sequence[str]) -> dict[str, Vote]:

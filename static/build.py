@@ -1,4 +1,4 @@
-"""Copy the fonts and build the icon sprite that the pages use, from an npm folder into static/vendor.
+"""Copy fonts and script modules and build the icon sprite that the pages use, from an npm folder into static/vendor.
 
     python static/build.py [--node-modules node_modules] [--out static/vendor]
 
@@ -8,6 +8,7 @@ Plain standard library, so that it runs wherever the packages of package.json we
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -20,7 +21,16 @@ FONTS = {
     "inter-latin.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
     "inter-latin-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
 }
-LICENCES = {"inter-LICENSE.txt": "@fontsource-variable/inter/LICENSE", "lucide-LICENSE.txt": "lucide-static/LICENSE"}
+LICENCES = {
+    "inter-LICENSE.txt": "@fontsource-variable/inter/LICENSE",
+    "lucide-LICENSE.txt": "lucide-static/LICENSE",
+    "yjs/yjs-LICENSE.txt": "yjs/LICENSE",
+    "yjs/lib0-LICENSE.txt": "lib0/LICENSE",
+}
+MODULES = {"yjs/yjs.js": "yjs/dist/yjs.mjs"}
+"""Script modules, taken with all they import: `lib0/map` becomes `lib0/map.js` beside them. A page under our content
+security policy has no import map, so every name in them is made an address."""
+_IMPORT = re.compile(r"""^(?P<before>(?:import|export)\b[^'"\n]*)(?P<quote>['"])(?P<name>[^'"\n]+)(?P=quote)""", re.M)
 
 
 class MissingPart(Exception):
@@ -54,8 +64,36 @@ def sprite(names: list[str], icons: Path) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
+def modules(target: Path, source: str, node_modules: Path) -> list[Path]:
+    """Write a module and all it imports below the folder of `target` and return the files written."""
+    folder, written = target.parent, []
+    todo = [(target, node_modules / source)]
+    while todo:
+        path, origin = todo.pop()
+        if path in written:
+            continue
+        if not origin.is_file():
+            raise MissingPart(f"{origin} is missing. Run `npm ci` again.")
+
+        def address(found: re.Match[str], path: Path = path, origin: Path = origin) -> str:
+            name = found["name"]
+            if name.startswith("."):
+                wanted, place = origin.parent / name, path.parent / name
+            else:
+                wanted, place = node_modules / f"{name}.js", folder / f"{name}.js"
+            todo.append((Path(os.path.normpath(place)), wanted))
+            relative = os.path.relpath(place, path.parent)
+            quote = found["quote"]
+            return f"{found['before']}{quote}{relative if relative.startswith('.') else f'./{relative}'}{quote}"
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_IMPORT.sub(address, origin.read_text(encoding="utf-8")), encoding="utf-8")
+        written.append(path)
+    return written
+
+
 def build(node_modules: Path, out: Path, listing: Path) -> list[Path]:
-    """Write fonts, licences and `icons.svg` into `out` and return the files written.
+    """Write fonts, script modules, licences and `icons.svg` into `out` and return the files written.
 
     Raises MissingPart, with what to do, when a package or an icon is not there.
     """
@@ -67,8 +105,11 @@ def build(node_modules: Path, out: Path, listing: Path) -> list[Path]:
         source = node_modules / path
         if not source.is_file():
             raise MissingPart(f"{source} is missing. Run `npm ci` again.")
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, out / name)
         written.append(out / name)
+    for name, path in MODULES.items():
+        written += modules(out / name, path, node_modules)
     target = out / "icons.svg"
     target.write_text(sprite(icon_names(listing), node_modules / "lucide-static" / "icons"), encoding="utf-8")
     return [*written, target]

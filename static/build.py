@@ -30,7 +30,9 @@ LICENCES = {
 MODULES = {"yjs/yjs.js": "yjs/dist/yjs.mjs"}
 """Script modules, taken with all they import: `lib0/map` becomes `lib0/map.js` beside them. A page under our content
 security policy has no import map, so every name in them is made an address."""
-_IMPORT = re.compile(r"""^(?P<before>(?:import|export)\b[^'"\n]*)(?P<quote>['"])(?P<name>[^'"\n]+)(?P=quote)""", re.M)
+_IMPORT = re.compile(
+    r"""^(?P<before>import\s*|(?:import|export)\b[^'"\n]*\bfrom\s*)(?P<quote>['"])(?P<name>[^'"\n]+)(?P=quote)""", re.M
+)
 
 
 class MissingPart(Exception):

@@ -163,7 +163,7 @@ def load(work: Path) -> Any:
 
 
 def train(work: Path, *, minutes: float, batch: int = 8, rate: float = 2e-3, log: Log = print) -> None:
-    """Learn the decoder; writes `decoder.pt` and, along the way, `decoder.ckpt`."""
+    """Learn the decoder; writes `decoder.pt` and, along the way, `decoder.ckpt`. `minutes`: processor time."""
     if (work / "decoder.pt").exists():
         return
     torch.manual_seed(12)
@@ -185,7 +185,7 @@ def train(work: Path, *, minutes: float, batch: int = 8, rate: float = 2e-3, log
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
     rng, weight = np.random.default_rng((21, step)), face_map(images.shape[1], face=0.9, features=0.9)
-    started, saved, done = time.monotonic() - spent, spent, spent / (60 * minutes)
+    started, saved, done = time.process_time() - spent, spent, spent / (60 * minutes)
 
     def measured() -> float:
         vae.decoder = average
@@ -216,11 +216,11 @@ def train(work: Path, *, minutes: float, batch: int = 8, rate: float = 2e-3, log
         keep = min(0.995, (1 + step) / (20 + step))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(decoder.parameters()), 1 - keep)
-        done = (time.monotonic() - started) / (60 * minutes)
+        done = (time.process_time() - started) / (60 * minutes)
         if step % 200 == 0:
             log(f"decoder: step {step}, {done * minutes:.1f} min, loss {loss.item():.4f}, {measured():.2f} dB")
-        if time.monotonic() - started - saved > 90 or done >= 1:
-            saved = time.monotonic() - started
+        if time.process_time() - started - saved > 90 or done >= 1:
+            saved = time.process_time() - started
             kept = {"model": decoder.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
             torch.save({**kept, "step": step, "spent": saved}, checkpoint.with_suffix(".part"))
             checkpoint.with_suffix(".part").rename(checkpoint if done < 1 else work / "decoder.pt")

@@ -45,6 +45,7 @@ def environment(data: Path, port: int) -> dict[str, str]:
         "STATIC_FROM_SOURCE": "1",
         "SAMPLE_SIGN_INS": "1",
         "OPEN_SIGN_UP": "1",
+        "SITE_URL": f"http://localhost:{port}",
         "LOG_LEVEL": "WARNING",
         "DJANGO_SETTINGS_MODULE": "config.settings",
         # What libraries tell their developers is nothing to whoever runs the studio.

@@ -150,6 +150,10 @@ EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env.flag("EMAIL_USE_TLS")
 DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "Persona Studio <studio@localhost>")
 
+SITE_URL = env.text("SITE_URL", f"http{'s' if HTTPS else ''}://{(ALLOWED_HOSTS or ['localhost'])[0].lstrip('.*')}")
+DIGEST_HOUR = env.whole("DIGEST_HOUR", 7) % 24
+WEBHOOKS_MAY_REACH_PRIVATE = env.flag("WEBHOOKS_MAY_REACH_PRIVATE")
+
 # ---------------------------------------------------------------------------------------------------------- work
 # How a committed job becomes known to workers: a Dramatiq message, or nothing (workers poll the job table).
 JOB_HINT = "gpu_worker.hints.send_message" if REDIS_URL else "gpu_worker.hints.leave_to_polling"

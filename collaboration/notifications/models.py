@@ -52,6 +52,8 @@ class Notification(models.Model):
     kind = models.CharField(max_length=20)
     topic = models.CharField(max_length=120)
     """Notifications of one kind about one thing are shown as one: `<kind>:<subject kind>:<subject id>`."""
+    words = models.CharField(max_length=300, blank=True)
+    """A sentence of its own; empty: what the event says."""
     is_for_me = models.BooleanField(default=True)
     """Whether it concerns the person, rather than the project they follow."""
     at = models.DateTimeField(default=timezone.now)
@@ -105,6 +107,7 @@ class Delivery(models.Model):
     kind = models.CharField(max_length=20)
     person = models.ForeignKey(USER, null=True, on_delete=models.CASCADE, related_name="+")
     webhook = models.ForeignKey(Webhook, null=True, on_delete=models.CASCADE, related_name="deliveries")
+    words = models.CharField(max_length=300, blank=True)
     is_digest = models.BooleanField(default=False)
     state = models.CharField(max_length=7, choices=STATES, default=WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -179,8 +179,8 @@ def _portraits(seed: int, count: int, *, size: int) -> tuple[Pixels, None]:
     return np.stack([render(person, scene, size, supersample=2) for scene in scenes_of(seed, count)]), None
 
 
-_CROP_SHOTS = {"close-up": 0.78, "medium shot": 0.16, "full shot": 0.06}
-_CROP_SIZES = {
+CROP_SHOTS = {"close-up": 0.78, "medium shot": 0.16, "full shot": 0.06}
+CROP_SIZES = {
     "close-up": (96, 112, 128, 128, 160, 224, 256),
     "medium shot": (128, 160, 192, 256),
     "full shot": (192, 256, 320),
@@ -192,8 +192,8 @@ def _crops(seed: int, count: int) -> tuple[Pixels, None]:
     """Aligned crops from portraits of several sizes, with keypoints as inexact as a detector's."""
     person, rng, out = identity(seed), np.random.default_rng((seed, 0xC4)), []
     for _ in range(count):
-        shot = str(rng.choice(list(_CROP_SHOTS), p=list(_CROP_SHOTS.values())))
-        scene, size = nuisance(rng, shot=shot), int(rng.choice(_CROP_SIZES[shot]))
+        shot = str(rng.choice(list(CROP_SHOTS), p=list(CROP_SHOTS.values())))
+        scene, size = nuisance(rng, shot=shot), int(rng.choice(CROP_SIZES[shot]))
         points = np.array(face_geometry(person, scene, size).keypoints)
         points = points + rng.normal(0, 0.022 * np.linalg.norm(points[1] - points[0]), points.shape)
         out.append(aligned(render(person, scene, size, supersample=2 if size < 224 else 1), points))

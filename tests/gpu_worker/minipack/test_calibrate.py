@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("insightface")
 
-from gpu_worker.calibration import check, threshold  # noqa: E402
-from gpu_worker.minipack import calibrate  # noqa: E402
+from gpu_worker.calibration import check, threshold
+from gpu_worker.minipack import calibrate
 
 
 def unit(rows: np.ndarray) -> np.ndarray:

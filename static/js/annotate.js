@@ -112,7 +112,9 @@ function setDrawn(compose, shape, geometry) {
 function open(compose, title, { focus = true } = {}) {
   compose.classList.add("open");
   if (title) compose.querySelector("[data-compose-title]").textContent = title;
-  if (focus) compose.querySelector("textarea").focus({ preventScroll: innerWidth > 1080 });
+  if (!focus) return;
+  compose.querySelector("textarea").focus({ preventScroll: true });
+  compose.scrollIntoView({ block: "nearest" });
 }
 
 /** Turn the form to something: `new`, an `answer`, or a `change`. What was typed for something else goes. */

@@ -27,6 +27,7 @@ from characters.api import router as characters
 from collaboration.annotations.api import router as drawings
 from collaboration.api import router as collaboration
 from collaboration.approvals.api import router as approvals
+from collaboration.notifications.api import router as notifications
 from collaboration.rest import openapi
 from collaboration.rest.auth import AUTH
 from collaboration.rest.parsing import StrictParser
@@ -68,7 +69,19 @@ api = StudioApi(
     throttle=PerPerson(),
     parser=StrictParser(),
 )
-for _router in (collaboration, votes, approvals, reviews, characters, training, adapters, gpu_worker, assets, drawings):
+for _router in (
+    collaboration,
+    votes,
+    approvals,
+    reviews,
+    notifications,
+    characters,
+    training,
+    adapters,
+    gpu_worker,
+    assets,
+    drawings,
+):
     api.add_router("", _router)
 
 

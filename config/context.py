@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from collaboration.models import Project, User
+from collaboration.notifications.fragments import bell
 from collaboration.permissions import Verb, verbs_of
 from gpu_worker import queries
 from library.sign_ins import PASSWORD, SIGN_INS
@@ -27,6 +28,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "current_project": current,
         "places": _places(request.user, current, match),
         "settings_url": reverse("collaboration:profile"),
+        "bell": bell(request.user),
     }
     heads: dict[str, Any] = getattr(request, "live_heads", {})
     context["live"] = {"person": heads.get(f"person:{request.user.pk}", "")}
@@ -34,7 +36,6 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         context["live"] |= {"project": current.pk, "seq": heads.get(f"project:{current.pk}", "")}
         context |= {
             "queue_pulse": pulse(current),
-            "activity_url": reverse("collaboration:activity", args=[current.slug]),
             "search_url": reverse("characters:gallery", args=[current.slug]),
         }
     return context

@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("collaboration.votes.urls")),
     path("", include("collaboration.approvals.urls")),
     path("", include("collaboration.reviews.urls")),
+    path("", include("collaboration.notifications.urls")),
     path("", include("gpu_worker.urls")),
     path("", include("characters.urls")),
     path("", include("training.urls")),

@@ -41,6 +41,9 @@ SCHEDULES = {
     "workers.forget": ("gpu_worker.execution.forget_old_workers", 3600),
     "idempotency.purge": ("collaboration.idempotency.purge_old", 3600),
     "assets.sweep": ("assets.actions.sweep_orphans", 86_400),
+    "notifications.tell": ("collaboration.notifications.telling.tell", 1),
+    "notifications.send": ("collaboration.notifications.sending.send_due", 5),
+    "notifications.forget": ("collaboration.notifications.sending.forget_old", 86_400),
 }
 """Name -> (what to call, every so many seconds)."""
 
@@ -93,8 +96,10 @@ LIVE: dict[str, list[str]] = {
         for what in ("created", "changed", "moved", "trashed", "restored")
     },
     "project.changed": ["collaboration.live.pages.project"],
+    "vote.rules_changed": ["collaboration.live.pages.voting"],
     # Characters
-    **{f"character.{what}": _COUNTED for what in ("created", "changed", "trashed", "restored")},
+    **{f"character.{what}": _COUNTED for what in ("created", "changed", "restored", "rolled_back", "undone")},
+    "character.trashed": ["characters.fragments.live.gone", "characters.fragments.live.pages"],
     **{f"reference.{what}": _COUNTED for what in ("added", "trashed", "restored", "erased", "separated", "rejoined")},
     "reference.checked": ["characters.fragments.live.reference", *_COUNTED],
     "profile.learnt": _CHARACTER,
@@ -134,6 +139,8 @@ LIVE: dict[str, list[str]] = {
     **dict.fromkeys(_AT_GATES, _APPROVALS),
     "review.decided": ["collaboration.reviews.fragments.on_decision"],
     **{kind: ["collaboration.reviews.fragments.on_review"] for kind in _OF_REVIEWS},
+    "notification.told": ["collaboration.notifications.fragments.on_told"],
+    "notification.read": ["collaboration.notifications.fragments.on_told"],
     "vote.cast": ["collaboration.votes.fragments.on_vote"],
     "vote.withdrawn": ["collaboration.votes.fragments.on_vote"],
 }
@@ -143,3 +150,32 @@ LIVE_STATES: dict[str, list[str]] = {"progress": ["gpu_worker.live.progress"]}
 """What changes without an event -> `(project ids) -> [(project id, (kind, subject kind, subject id), version)]`.
 
 A kind whose version has changed is looked up in LIVE like an event's."""
+
+_MENTION = ["collaboration.notifications.kinds.mention"]
+_QUEUED = ["characters.notices.queued"]
+_ENDED = ["characters.notices.ended"]
+
+NOTICES: dict[str, list[str]] = {
+    "annotation.created": _MENTION,
+    "annotation.changed": _MENTION,
+    "annotation.replied": _MENTION,
+    "approval.asked": ["collaboration.notifications.kinds.approval_asked"],
+    "approval.given": ["collaboration.notifications.kinds.approval_given"],
+    "approval.refused": ["collaboration.notifications.kinds.approval_given"],
+    "approval.lost": ["collaboration.notifications.kinds.approval_lost"],
+    "review.created": ["collaboration.notifications.kinds.review_created"],
+    "review.closed": ["collaboration.notifications.kinds.review_closed"],
+    "variation.ordered": _QUEUED,
+    "variation.retried": _QUEUED,
+    "face.ordered": _QUEUED,
+    "sheet.ordered": _QUEUED,
+    "measurement.ordered": _QUEUED,
+    "variation.finished": _ENDED,
+    "measurement.finished": _ENDED,
+    "training.started": ["training.notices.queued"],
+    "training.retried": ["training.notices.queued"],
+    "training.finished": ["training.notices.finished"],
+    "training.failed": ["training.notices.failed"],
+    "job.started": ["gpu_worker.notices.started"],
+}
+"""Kind of event -> `event -> [collaboration.notifications.kinds.Notice]`."""

@@ -15,7 +15,9 @@ from django.db import connection, transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet, Value
 from django.db.models.functions import Coalesce, Now
 
+from collaboration import events as log
 from gpu_worker import fairness, hints
+from gpu_worker.events import JobStarted
 from gpu_worker.kinds import kind_of
 from gpu_worker.models import Job, Worker
 
@@ -60,8 +62,21 @@ def claim(queues: Iterable[str], worker: Worker) -> Job | None:
                 note="Starting",
             )
             fairness.charge(fairness.group_of(job.queue), candidate)
+            if job.started_at is None and job.queue != Job.CPU:
+                _tell_of_start(job)
             return Job.objects.select_related("project", "created_by").get(pk=job.pk)
     return None
+
+
+def _tell_of_start(job: Job) -> None:
+    happening = JobStarted(
+        job_id=str(job.pk),
+        title=job.title,
+        subject_kind=job.subject_kind,
+        subject_id=job.subject_id,
+        ordered_by=job.created_by_id,
+    )
+    log.record(job.project, happening, actor=None)
 
 
 def _held(job: Job) -> QuerySet[Job]:

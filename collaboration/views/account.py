@@ -17,9 +17,10 @@ from collaboration.models import ApiToken
 from collaboration.requests import AuthenticatedRequest
 
 
-def _tabs(current: str) -> list[dict[str, object]]:
+def tabs(current: str) -> list[dict[str, object]]:
     named = [
         ("Profile", "collaboration:profile"),
+        ("Notifications", "notifications:choices"),
         ("API tokens", "collaboration:tokens"),
         ("Password", "account_change_password"),
     ]
@@ -35,7 +36,7 @@ def profile(request: AuthenticatedRequest) -> HttpResponse:
             actions.change_profile(user=request.user, name=form.cleaned_data["name"])
             messages.success(request, "Saved.")
             return redirect("collaboration:profile")
-    context = {"form": form, "tabs": _tabs("profile")}
+    context = {"form": form, "tabs": tabs("profile")}
     return render(request, "collaboration/profile.html", context, status=422 if form.errors else 200)
 
 
@@ -44,7 +45,7 @@ def profile(request: AuthenticatedRequest) -> HttpResponse:
 def tokens(request: AuthenticatedRequest) -> HttpResponse:
     """A new token's secret stands in the answer to its POST and nowhere else."""
     form = TokenForm(request.POST if request.method == "POST" else None)
-    context: dict[str, object] = {"form": form, "tabs": _tabs("tokens")}
+    context: dict[str, object] = {"form": form, "tabs": tabs("tokens")}
     status = 200
     if form.is_bound and form.is_valid():
         with refused_into(form):

@@ -57,6 +57,35 @@ class CharacterRestored(_OfCharacter):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterRolledBack(_OfCharacter):
+    kind: ClassVar[str] = "character.rolled_back"
+    number: int
+    """Of the revision whose state came back."""
+    fields: list[str]
+    is_whole: bool
+
+    def summary(self) -> str:
+        if self.is_whole:
+            return f"rolled {self.name} back to revision {self.number}"
+        return f"brought back {_in_words(self.fields)} of {self.name} from revision {self.number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterUndone(_OfCharacter):
+    kind: ClassVar[str] = "character.undone"
+    number: int
+    """Of the revision that was taken back."""
+    fields: list[str]
+
+    def summary(self) -> str:
+        return f"took back revision {self.number} of {self.name}: {_in_words(self.fields)}"
+
+
+def _in_words(fields: list[str]) -> str:
+    return in_words([field.replace("_", " ") for field in fields])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _OfReference(_OfCharacter):
     topic: ClassVar[str] = "References"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from django.http import QueryDict
 from characters import sheets
 from characters.models import REFERENCES_NEEDED, TIERS, Character
 from characters.variations import AXES, Settings
+from collaboration.merging import Conflict
 from gpu_worker import selection
 from gpu_worker.packs import Pack
 
@@ -41,6 +43,24 @@ def _line(label: str, *, required: bool = False, limit: int = 120, **options: An
 
 def split_words(text: str) -> list[str]:
     return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+FIELDS = ("name", "description", "noun", "age", "traits", "importance", "tier", "has_human_face")
+
+
+def values_of(character: Character) -> dict[str, Any]:
+    """What the form shows, field by field, JSON-safe: the base of a change."""
+    values = {name: getattr(character, name) for name in FIELDS}
+    return values | {"tags": sorted(t.name for t in character.tags.all())}
+
+
+def _object(text: str) -> dict[str, Any]:
+    """A JSON object; empty for anything else."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class CharacterForm(forms.Form):
@@ -75,19 +95,45 @@ class CharacterForm(forms.Form):
         error_messages={"invalid": "The importance must be a number from 0 to 1."},
     )
     tier = forms.ChoiceField(label="Tier", choices=TIERS, initial="standard", widget=forms.RadioSelect)
+    base = forms.CharField(required=False, widget=forms.HiddenInput(attrs={"data-base": ""}))
+    """JSON: the values that whoever fills this in has seen, by field. Empty to create."""
+    theirs = forms.CharField(required=False, widget=forms.HiddenInput(attrs={"data-theirs": ""}))
+    """JSON: what somebody else made of fields meanwhile, as it was shown beside them."""
 
     @classmethod
-    def for_character(cls, character: Character) -> CharacterForm:
-        fields = ("name", "description", "noun", "age", "traits", "importance", "tier", "has_human_face")
-        initial = {name: getattr(character, name) for name in fields}
-        return cls(initial=initial | {"tags": ", ".join(t.name for t in character.tags.all())})
+    def for_character(cls, character: Character, conflicts: Sequence[Conflict] = ()) -> CharacterForm:
+        """With `conflicts`, the fields in dispute keep what was typed and show what somebody else made of them."""
+        now = values_of(character)
+        mine = {c.field: c.mine for c in conflicts}
+        form = cls(
+            initial={
+                **now,
+                **mine,
+                "tags": ", ".join(now["tags"]),
+                "base": json.dumps({k: v for k, v in now.items() if k not in mine}),
+                "theirs": json.dumps({c.field: c.theirs for c in conflicts}),
+            }
+        )
+        form.conflicts = {c.field: c for c in conflicts}
+        return form
+
+    conflicts: Mapping[str, Conflict] = {}
 
     def values(self) -> dict[str, Any]:
-        """The cleaned values as `actions.create_character` takes them."""
-        return self.cleaned_data | {
-            "tags": split_words(self.cleaned_data["tags"]),
-            "noun": self.cleaned_data["noun"] or "person",
-        }
+        """The cleaned values as `actions.create_character` takes them; none for a description edited by itself."""
+        values = {k: v for k, v in self.cleaned_data.items() if k not in ("base", "theirs")}
+        if "description" not in self.data:
+            values.pop("description")
+        return values | {"tags": split_words(values["tags"]), "noun": values["noun"] or "person"}
+
+    def seen(self, *, keep: str = "") -> dict[str, Any]:
+        """The base, for `actions.merge_character`. What is not in it was never seen, so it is in dispute where it
+        differs; of the field `keep` the other value was seen, and is overruled. Without any base all is overwritten."""
+        if not self.cleaned_data["base"]:
+            return {}
+        seen = dict.fromkeys(FIELDS) | _object(self.cleaned_data["base"])
+        theirs = _object(self.cleaned_data["theirs"])
+        return seen | ({keep: theirs[keep]} if keep in theirs else {})
 
     @property
     def tier_choices(self) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ from characters.models import (
     VariationBatch,
 )
 from collaboration.approvals import queries as approvals
-from collaboration.models import Project
+from collaboration.models import Project, Revision
 from collaboration.votes import queries as votes
 from gpu_worker.models import Adapter, Job, JobQuerySet
 
@@ -41,6 +41,7 @@ BATCH_PAGE = 12
 SCRUBBED = 5
 """Further references a card shows when the pointer moves over it."""
 TAG_FACETS = 12
+HISTORY_PAGE = 20
 
 
 # ----------------------------------------------------------------------------------------------------- the gallery
@@ -412,6 +413,35 @@ def neighbours_of_reference(reference: Reference) -> tuple[Reference | None, Ref
     if place is None:
         return None, None
     return (rows[place - 1] if place else None), (rows[place + 1] if place + 1 < len(rows) else None)
+
+
+# ----------------------------------------------------------------------------------------------------------- history
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    pairs: list[tuple[Revision, Revision | None]]
+    """(revision, the one before it), the newest first."""
+    older: int | None
+    """The number before which the next page ends."""
+
+
+def history_of(character: Character, *, before: int | None = None, field: str = "") -> History:
+    """One page of the revisions, or of those that changed one field of the snapshot."""
+    rows = Revision.objects.filter(subject_kind="character", subject_id=str(character.pk)).select_related("author")
+    if before is not None:
+        rows = rows.filter(number__lt=before)
+    pairs: list[tuple[Revision, Revision | None]] = []
+    later: Revision | None = None
+    looked = 0
+    for row in rows.order_by("-number").iterator(chunk_size=HISTORY_PAGE + 1):
+        if later is not None:
+            if not field or later.snapshot.get(field) != row.snapshot.get(field):
+                pairs.append((later, row))
+            if len(pairs) == HISTORY_PAGE or looked > 50 * HISTORY_PAGE:
+                return History(pairs=pairs, older=later.number)
+        later, looked = row, looked + 1
+    if later is not None and (not field or later.snapshot.get(field)):
+        pairs.append((later, None))
+    return History(pairs=pairs, older=None)
 
 
 # ------------------------------------------------------------------------------------------------------ measurements

@@ -7,6 +7,7 @@ from characters.views import (
     compare,
     detail,
     gallery,
+    history,
     look_alikes,
     measurements,
     references,
@@ -45,6 +46,12 @@ urlpatterns = [
     # /projects/<slug>/characters/<uuid>/
     path(_one, detail.overview, name="detail"),
     path(_one + "edit/", detail.edit, name="edit"),
+    path(_one + "values/", detail.values, name="values"),
+    # /projects/<slug>/characters/<uuid>/history/
+    path(_one + "history/", history.history, name="history"),
+    path(_one + "history/<int:number>/", history.revision, name="revision"),
+    path(_one + "history/<int:number>/roll-back/", history.roll_back, name="revision_roll_back"),
+    path(_one + "history/<int:number>/undo/", history.undo, name="revision_undo"),
     path(_one + "trash/", detail.trash, name="character_trash"),
     path(_one + "restore/", detail.restore, name="character_restore"),
     path(_one + "prompt/", detail.base_prompt, name="base_prompt"),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from characters.actions.characters import (
+    Merged,
     NameTaken,
     change_character,
     create_character,
+    merge_character,
     restore_character,
     tag_characters,
     trash_character,
     trash_characters,
 )
+from characters.actions.history import RESTORABLE, WentBack, roll_back, undo_revision
 from characters.actions.look_alikes import dismiss_look_alike, note_look_alikes, restore_look_alike
 from characters.actions.measurements import (
     accept_look,
@@ -53,7 +56,10 @@ from characters.actions.variations import (
 )
 
 __all__ = [
+    "RESTORABLE",
+    "Merged",
     "NameTaken",
+    "WentBack",
     "accept_look",
     "accept_reading",
     "add_references",
@@ -67,6 +73,7 @@ __all__ = [
     "erase_generated_from",
     "erase_reference",
     "measure_variation",
+    "merge_character",
     "note_look_alikes",
     "note_measured",
     "note_profile",
@@ -85,6 +92,7 @@ __all__ = [
     "restore_look_alike",
     "restore_reference",
     "restore_variation",
+    "roll_back",
     "separate_references",
     "show_median",
     "stop_measuring",
@@ -93,6 +101,7 @@ __all__ = [
     "trash_characters",
     "trash_reference",
     "trash_variation",
+    "undo_revision",
     "unpick_variation",
     "why_not_back",
 ]

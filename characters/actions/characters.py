@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -16,6 +17,8 @@ from characters.actions.recording import lock, named, record, record_many, touch
 from characters.actions.references import refresh_references
 from characters.actions.status import write_status
 from characters.models import TIERS, Character, Tag
+from collaboration import revisions
+from collaboration.merging import Conflict, merge_text, merge_words
 from collaboration.models import Project, User
 from collaboration.names import clean_name, clean_text
 
@@ -48,26 +51,119 @@ def change_character(
     fields = _cleaned(fields)
     labels = None if tags is None else _clean_tags(tags)
     with transaction.atomic():
-        row = lock(character)
-        if "name" in fields:
-            _refuse_taken(row.project, fields["name"], but=row)
-        changed = [name for name, value in fields.items() if getattr(row, name) != value]
-        for name in changed:
-            setattr(row, name, fields[name])
-        row.updated_at = timezone.now()
-        if changed:
-            _save_with_free_name(row, update_fields=[*changed, "updated_at"])
-        if labels is not None and _set_tags(row, labels):
-            changed.append("tags")
-        if {"noun", "age", "traits"} & set(changed):
-            profiles.renew_words(row)
-        if "has_human_face" in changed:
-            refresh_references(row)
-        if changed:
-            write_status(row)
-            record(row, events.CharacterChanged(**named(row), fields=changed), actor=actor)
+        _write(lock(character), fields, labels, actor)
     character.refresh_from_db()
     return character
+
+
+def _write(row: Character, fields: dict[str, Any], labels: Sequence[str] | None, actor: User) -> list[str]:
+    """Change a locked character to cleaned values and leave a revision and an event. Returns what changed."""
+    changed = restore_fields(row, fields, labels)
+    if changed:
+        record(row, events.CharacterChanged(**named(row), fields=changed), actor=actor)
+    return changed
+
+
+def restore_fields(row: Character, fields: Mapping[str, Any], labels: Sequence[str] | None) -> list[str]:
+    """Give a locked character these cleaned values, and bring what follows from them in line. Returns what changed."""
+    if "name" in fields:
+        _refuse_taken(row.project, fields["name"], but=row)
+    changed = [name for name, value in fields.items() if getattr(row, name) != value]
+    for name in changed:
+        setattr(row, name, fields[name])
+    row.updated_at = timezone.now()
+    if changed:
+        _save_with_free_name(row, update_fields=[*changed, "updated_at"])
+    if labels is not None and _set_tags(row, labels):
+        changed.append("tags")
+    if {"noun", "age", "traits"} & set(changed):
+        profiles.renew_words(row)
+    if "has_human_face" in changed:
+        refresh_references(row)
+    if changed:
+        write_status(row)
+    return changed
+
+
+# --------------------------------------------------------------------------------------------------- several at once
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merged:
+    changed: Sequence[str]
+    conflicts: Sequence[Conflict]
+    revision: int
+    """Number of the revision that this made, or of the latest where nothing changed."""
+
+
+def merge_character(
+    *,
+    character: Character,
+    actor: User,
+    base: Mapping[str, Any],
+    tags: Iterable[str] | None = None,
+    whole: bool = False,
+    **fields: Any,
+) -> Merged:
+    """Change a character as `change_character` does, by somebody who saw it as `base` (field -> value) says.
+
+    Each property is merged by itself, in server order. One they left alone keeps what others made of it; tags and the
+    description are merged; of any other that somebody else has changed meanwhile the present value stays, and both are
+    returned as a conflict. `whole`: nothing is changed where there is a conflict. Raises as `create_character`.
+    """
+    fields = _cleaned(fields)
+    labels = None if tags is None else _clean_tags(tags)
+    with transaction.atomic():
+        row = lock(character)
+        wanted, disputed = dict[str, Any](), dict[str, Any]()
+        for name, mine in fields.items():
+            now = getattr(row, name)
+            if mine == now or (name in base and _same(name, base[name], mine)):
+                continue
+            if name not in base or _same(name, base[name], now):
+                wanted[name] = mine
+            elif name == "description" and (text := _merged_text(base[name], mine, now)) is not None:
+                wanted[name] = text
+            else:
+                disputed[name] = mine
+        if labels is not None and isinstance(seen := base.get("tags"), list):
+            labels = _clean_tags(
+                merge_words([str(word).lower() for word in seen], labels, row.tags.values_list("name", flat=True))
+            )
+        blocked = whole and bool(disputed)
+        changed = [] if blocked else _write(row, wanted, labels, actor)
+        latest = revisions.last_changes("character", row.pk, list(disputed))
+        conflicts = [
+            Conflict(
+                field=name,
+                mine=mine,
+                theirs=getattr(row, name),
+                by=latest[name].author if name in latest else None,
+                at=latest[name].at if name in latest else None,
+            )
+            for name, mine in disputed.items()
+        ]
+        number = revisions.head("character", row.pk)
+    character.refresh_from_db()
+    return Merged(changed=changed, conflicts=conflicts, revision=number)
+
+
+def _same(name: str, seen: Any, value: Any) -> bool:
+    """Whether what a form or program says it saw is this value. What cannot be a value was never seen."""
+    if seen is None:
+        return False
+    try:
+        return bool(_clean_field(name, seen) == value)
+    except ValidationError:
+        return bool(seen == value)
+
+
+def _merged_text(base: Any, mine: str, theirs: str) -> str | None:
+    """None where both together are too long, or there is no base."""
+    if not isinstance(base, str):
+        return None
+    try:
+        return clean_text(merge_text(clean_text(base, limit=4000), mine, theirs), limit=4000)
+    except ValidationError:
+        return None
 
 
 def _cleaned(fields: dict[str, Any]) -> dict[str, Any]:

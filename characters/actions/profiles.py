@@ -72,20 +72,26 @@ def change_base_prompt(*, character: Character, prompt: str, actor: User) -> Ide
     prompt = " ".join(clean_text(prompt, limit=LONGEST_PROMPT, what="base prompt").split())
     with transaction.atomic():
         row = lock(character)
-        profile = IdentityProfile.objects.select_for_update().filter(character=row).first() or IdentityProfile(
-            character=row, pack=catalog.default_pack().name, centroid=[], spread=0
-        )
-        before = profile.base_prompt or profiles.base_prompt(row)
-        # The words of the automatic prompt, written by hand, are the automatic prompt.
-        automatic = profiles.base_prompt(row)
-        profile.is_prompt_edited = prompt not in ("", automatic)
-        profile.base_prompt = prompt if profile.is_prompt_edited else automatic
-        profile.save()
+        profile, before = write_prompt(row, prompt)
         if before != profile.base_prompt:
             touch(row)
             happening = events.BasePromptChanged(**named(row), before=before, after=profile.base_prompt)
             record(row, happening, actor=actor)
     return profile
+
+
+def write_prompt(character: Character, prompt: str) -> tuple[IdentityProfile, str]:
+    """Write a cleaned base prompt, or an empty one for the automatic. Returns (profile, the prompt before)."""
+    profile = IdentityProfile.objects.select_for_update().filter(character=character).first() or IdentityProfile(
+        character=character, pack=catalog.default_pack().name, centroid=[], spread=0
+    )
+    before = profile.base_prompt or profiles.base_prompt(character)
+    # The words of the automatic prompt, written by hand, are the automatic prompt.
+    automatic = profiles.base_prompt(character)
+    profile.is_prompt_edited = prompt not in ("", automatic)
+    profile.base_prompt = prompt if profile.is_prompt_edited else automatic
+    profile.save()
+    return profile, before
 
 
 def note_profile(*, character: Character) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from characters.fragments.batches import batch, batch_card, batch_progress, cell, compared, facts
 from characters.fragments.characters import card, card_line, profile, readiness
+from characters.fragments.history import revision
 from characters.fragments.look_alikes import look_alikes
 from characters.fragments.measurements import beside, history, measuring, named_in
 from characters.fragments.parts import Audience, median_score, picture, score, verified
@@ -48,6 +49,7 @@ __all__ = [
     "reference",
     "references_notices",
     "references_summary",
+    "revision",
     "score",
     "sheet",
     "sheet_card",

@@ -7,17 +7,18 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from characters import actions, fragments, queries
-from characters.forms import BasePromptForm, CharacterForm, refused_into
+from characters.forms import FIELDS, BasePromptForm, CharacterForm, refused_into, values_of
 from characters.models import Character, IdentityProfile, Reference
 from characters.permissions import access_character
 from characters.subjects import CHARACTER
 from characters.views.answers import done, find_character, go
+from collaboration import revisions
 from collaboration.approvals import fragments as approvals
 from collaboration.permissions import Verb, verbs_of
 from collaboration.requests import AuthenticatedRequest
@@ -53,8 +54,10 @@ def frame(request: AuthenticatedRequest, character: Character, tab: str) -> dict
             "count": counts.variations,
         },
     ]
+    history = {"label": "History", "url": reverse("characters:history", args=args), "name": "history", "count": None}
     slots = entries("SLOTS", "character.tabs")
     tabs += [{"label": s.label, "url": s.url(character), "name": s.name, "count": None} for s in slots]
+    tabs.append(history)
     training = next((t["url"] for t in tabs if t["name"] == "training"), "")
     return {
         "project": character.project,
@@ -139,9 +142,9 @@ def _overview(
         "picked": [fragments.cell(v.batch, v.index, v, audience) for v in _same(character, picked)],
         "latest": fragments.batch(latest, queries.variations_of(latest), ()) if latest else None,
         "form": form,
-        "action": reverse("characters:edit", args=[character.project.slug, character.pk]),
-        "close_url": character.get_absolute_url(),
     }
+    if form is not None:
+        context |= form_context(character, form)
     return render(request, "characters/overview.html", context, status=status)
 
 
@@ -155,28 +158,64 @@ def _same(character: Character, variations: list[Any]) -> list[Any]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def edit(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
-    """The form in the inspector: by itself for htmx, else on the overview."""
+    """The form in the inspector: by itself for htmx, else on the overview.
+
+    What somebody else changed meanwhile is merged. Where both changed one field it stays open with both values, and the
+    buttons `keep` and `take` (the field) decide for one's own or for theirs.
+    """
     character = find_character(request, project, pk, Verb.EDIT)
-    if request.method == "POST":
-        form = CharacterForm(request.POST)
-        if form.is_valid():
-            with refused_into(form):
-                actions.change_character(character=character, actor=request.user, **form.values())
-                return done(request, character.get_absolute_url(), f"{character.name} saved.")
-        character.refresh_from_db()
-    else:
-        form = CharacterForm.for_character(character)
-    status = 422 if form.is_bound else 200
-    if request.htmx:
-        context = {
-            "form": form,
-            "character": character,
-            "action": reverse("characters:edit", args=[project, pk]),
-            "close_url": character.get_absolute_url(),
-        }
-        template = "characters/_form.html" if form.is_bound else "characters/_inspector.html"
-        return render(request, template, context, status=status)
-    return _overview(request, character, form=form, status=status)
+    form = CharacterForm(request.POST) if request.method == "POST" else CharacterForm.for_character(character)
+    if form.is_bound and form.is_valid():
+        with refused_into(form):
+            values = form.values()
+            values.pop(request.POST.get("take", ""), None)
+            seen = form.seen(keep=request.POST.get("keep", ""))
+            merged = actions.merge_character(character=character, actor=request.user, base=seen, **values)
+            if not merged.conflicts:
+                return _saved(request, character, merged)
+            form = CharacterForm.for_character(character, merged.conflicts)
+    status = 422 if form.is_bound or form.conflicts else 200
+    if not request.htmx:
+        return _overview(request, character, form=form, status=status)
+    template = "characters/_inspector.html" if status == 200 else "characters/_form.html"
+    return render(request, template, form_context(character, form), status=status)
+
+
+def form_context(character: Character, form: CharacterForm) -> dict[str, Any]:
+    """Context of characters/_form.html, to change a character."""
+    args = [character.project.slug, character.pk]
+    return {
+        "form": form,
+        "character": character,
+        "action": reverse("characters:edit", args=args),
+        "values_url": reverse("characters:values", args=args),
+        "revision": revisions.head("character", character.pk),
+        "close_url": character.get_absolute_url(),
+    }
+
+
+def _saved(request: AuthenticatedRequest, character: Character, merged: actions.Merged) -> HttpResponse:
+    undo = ""
+    if merged.changed:
+        undo = reverse("characters:revision_undo", args=[character.project.slug, character.pk, merged.revision])
+    return done(request, character.get_absolute_url(), f"{character.name} saved.", undo_url=undo)
+
+
+@require_safe
+@login_required
+def values(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
+    """What an open form asks for: {revision, values, changed: {field: {by, at}}} with what changed since `?since=`."""
+    character = find_character(request, project, pk, Verb.EDIT)
+    text = request.GET.get("since", "")
+    since = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    latest = revisions.last_changes("character", pk, [*FIELDS, "tags"])
+    changed = {
+        key: {"by": revision.author.display_name if revision.author else "Somebody", "at": revision.at}
+        for key, revision in latest.items()
+        if revision.number > since
+    }
+    found = {"revision": revisions.head("character", pk), "values": values_of(character), "changed": changed}
+    return JsonResponse(found)
 
 
 @require_POST

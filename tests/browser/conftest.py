@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.test import Client
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from collaboration.models import User
 from tests.interface.conftest import chromium
 
 __all__ = ["chromium"]
+
+# Browsers on a busy machine are slow; that says nothing about the pages.
+expect.set_options(timeout=30_000)
 
 # A refused or broken answer is reported by the browser and by htmx too; those are what tests provoke.
 EXPECTED = re.compile(r"^(Failed to load resource|Response Status|htmx:|WebSocket connection)")

@@ -165,7 +165,7 @@ class Order:
         if recipe is None:
             return {}
         queue = actions.TRAIN_QUEUE[self.tier]
-        seconds = jobs.estimate_seconds(actions.KIND, queue, recipe.steps, recipes.seconds_per_step(recipe))
+        seconds = jobs.estimate_seconds(actions.KIND, queue, recipe.steps, recipes.seconds_per_step(recipe, self.pack))
         start = work.start_of_another(queue, self.character.project, self.user, seconds)
         if start is None:
             when = "No worker for it is running; it starts as soon as one does."

@@ -17,7 +17,8 @@ SEEDS = 2**32
 MOST_COMPARED = 8
 """LoRA files of one training that are kept at most."""
 SECONDS_PER_PICTURE = 0.09
-"""First guess for one picture of 128 x 128 px in one step, before the installation has its own experience."""
+"""First guess for one picture of the pack's own resolution in one step, before the installation has its own
+experience."""
 _LAYER = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 
 
@@ -193,6 +194,6 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def seconds_per_step(recipe: Recipe) -> float:
+def seconds_per_step(recipe: Recipe, pack: Pack) -> float:
     """First guess; samples in between are counted in."""
-    return SECONDS_PER_PICTURE * recipe.batch_size * (recipe.resolution / 128) ** 2
+    return SECONDS_PER_PICTURE * recipe.batch_size * (recipe.resolution / pack.resolution) ** 2

@@ -111,3 +111,10 @@ def test_a_pack_without_presets_gets_the_recipe_of_its_family(tiny: Pack) -> Non
         True,
     )
     assert found.checkpoint_every <= 50, "a worker that dies must not lose more"
+
+
+def test_a_step_is_guessed_by_how_large_its_pictures_are_for_the_pack(tiny: Pack) -> None:
+    own = Recipe(resolution=tiny.resolution, batch_size=2)
+    larger = dataclasses.replace(own, resolution=2 * tiny.resolution)
+    assert recipes.seconds_per_step(own, tiny) == 2 * recipes.SECONDS_PER_PICTURE
+    assert recipes.seconds_per_step(larger, tiny) == 8 * recipes.SECONDS_PER_PICTURE

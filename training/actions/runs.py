@@ -85,7 +85,7 @@ def start_training(
             units=recipe.steps,
             is_short=False,
             priority=priority,
-            seconds_per_unit=recipes.seconds_per_step(recipe),
+            seconds_per_unit=recipes.seconds_per_step(recipe, pack),
         )
         run = TrainingRun.objects.create(
             pk=run_id,

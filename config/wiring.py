@@ -37,6 +37,7 @@ SLOTS = {
 """Place on a page, or question -> fragments and answers of the apps above it."""
 
 SCHEDULES = {
+    "texts.tell": ("characters.actions.tell_written", 30),
     "jobs.sweep": ("gpu_worker.sweeper.sweep", 5),
     "workers.forget": ("gpu_worker.execution.forget_old_workers", 3600),
     "idempotency.purge": ("collaboration.idempotency.purge_old", 3600),

@@ -65,6 +65,10 @@ def first_card(event: Event, audience: frozenset[str]) -> list[Swap]:
     ]
 
 
+def gone(event: Event, audience: frozenset[str]) -> list[Swap]:
+    return [*card(event, audience), *bar(event, audience)]
+
+
 def pages(event: Event, audience: frozenset[str]) -> list[Swap]:
     """The pages of one character: few look at one, and much of them hangs together."""
     page = f"character:{character_of(event)}"
@@ -72,11 +76,10 @@ def pages(event: Event, audience: frozenset[str]) -> list[Swap]:
 
 
 def bar(event: Event, audience: frozenset[str]) -> list[Swap]:
-    """What the gallery counts, and the trash."""
-    gallery_page = gallery(event)
+    """What the gallery counts; who belongs into a filtered or sorted one, and where; and the trash."""
     return [
-        *refetched(gallery_page, "gallery-bar"),
-        *refetched(f"{gallery_page}:some", "gallery-bar"),
+        *refetched(gallery(event), "gallery-bar"),
+        *refetched(f"{gallery(event)}:some", "gallery"),
         *refetched(project_page(event, "trash"), "content"),
     ]
 

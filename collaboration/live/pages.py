@@ -28,6 +28,10 @@ def scenes(event: Event, audience: frozenset[str]) -> list[Swap]:
     return refetched(project_page(event, "settings"), "scenes")
 
 
+def voting(event: Event, audience: frozenset[str]) -> list[Swap]:
+    return refetched(project_page(event, "settings"), "voting")
+
+
 def project(event: Event, audience: frozenset[str]) -> list[Swap]:
     """Its name stands in the frame of every page."""
     return [*refetched(project_page(event), "project-switcher"), *refetched(project_page(event, "settings"), "content")]

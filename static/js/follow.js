@@ -100,7 +100,10 @@ function mirror() {
   const driver = person(following.user);
   if (!driver) return;
   if (driver.url && PATH.test(driver.url) && driver.url !== location.pathname + location.search) {
-    location.assign(driver.url);
+    // A step within the page (the next picture of a review) stays within it.
+    const step = [...document.querySelectorAll("a[hx-get], [hx-boost=true] a")].find((link) => link.getAttribute("href") === driver.url);
+    if (step && driver.url.split("?")[0] === location.pathname) step.click();
+    else location.assign(driver.url);
     return;
   }
   if (lastPlace) stand(lastPlace);

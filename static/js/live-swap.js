@@ -204,6 +204,11 @@ async function run() {
       for (const id of ids) {
         const [old, next] = [document.getElementById(id), page.getElementById(id)];
         if (!old) continue;
+        if (old.querySelector(".windowed")) {
+          // A grid that holds only what is near looks after itself.
+          old.dispatchEvent(new CustomEvent("live:stale", { bubbles: true, detail: { page } }));
+          continue;
+        }
         if (!next) old.remove();
         else {
           const fresh = [];

@@ -1,4 +1,4 @@
-"""Two to four pictures against each other."""
+"""Pictures against each other: two to four side by side, up to 24 as a contact sheet."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from collaboration.models import Project
 from collaboration.permissions import access_project
 from collaboration.requests import AuthenticatedRequest
 
-LEAST, MOST = 2, 4
-LETTERS = "ABCD"
+LEAST, SIDE_BY_SIDE, MOST = 2, 4, 24
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWX"
 
 
 @require_safe
 @login_required
 def compare(request: AuthenticatedRequest, project: str) -> HttpResponse:
-    """`?selected=<uuid>` two to four times: variations or references of the project, in the order of the letters."""
+    """`?selected=<uuid>` 2-24 times: variations or references of the project, in the order of the letters."""
     film = access_project(request.user, project)
     ids = list(dict.fromkeys(request.GET.getlist("selected")))
     items = _find(film, ids[:MOST])
@@ -36,7 +36,7 @@ def compare(request: AuthenticatedRequest, project: str) -> HttpResponse:
     back = request.GET.get("back", "")
     close_url = _page_of(items[0])
     if len(items) < LEAST:
-        messages.warning(request, "Select two to four pictures to compare.")
+        messages.warning(request, "Select two or more pictures to compare.")
         return redirect(close_url)
     if len(ids) > MOST:
         messages.warning(request, f"The first {MOST} of {len(ids)} are compared.")
@@ -53,6 +53,7 @@ def compare(request: AuthenticatedRequest, project: str) -> HttpResponse:
         "rows": fragments.compared(items),
         "close_url": close_url,
         "back": back,
+        "mode": "sheet" if len(items) > SIDE_BY_SIDE else "side",
     }
     return render(request, "characters/compare.html", context)
 

@@ -372,7 +372,7 @@ function attach(root) {
       guests.get(from.id)?.remove();
       guests.delete(from.id);
       if (!NAMES[shape] || !valid(shape, geometry)) return;
-      const drawn = draw(place, shape, geometry, `guest person-${from.hue}`);
+      const drawn = draw(place, shape, geometry, "guest");
       guests.set(from.id, drawn);
       setTimeout(() => guests.get(from.id) === drawn && drawn.remove(), 8_000);
     },

@@ -1,9 +1,10 @@
-// Two pictures against each other. Pointer: drag moves (or wipes), wheel zooms. Keys on the stage: S W F B D modes, arrows move,
-// + - 0 zoom, Space flips, [ ] wipe. Every drag has a slider or a key that does the same.
+// Pictures against each other. Pointer: drag moves (or wipes), wheel zooms. Keys on the stage: S W F B D G modes, arrows move,
+// + - 0 zoom, Space flips, [ ] wipe, Shift with R G B L C a channel. Every drag has a slider or a key that does the same.
 import { within } from "./within.js";
 
 const LIMITS = [1, 16];
-const MODES = { s: "side", w: "wipe", f: "flip", b: "blend", d: "difference" };
+const MODES = { s: "side", w: "wipe", f: "flip", b: "blend", d: "difference", g: "sheet" };
+const CHANNELS = { r: "r", g: "g", b: "b", l: "l", c: "all" };
 
 function attach(root) {
   if (root.dataset.ready !== undefined) return;
@@ -53,9 +54,18 @@ function attach(root) {
 
   function mode(name) {
     root.dataset.mode = name;
-    const radio = root.querySelector(`input[value=${name}]`);
-    if (radio) radio.checked = true;
+    check("mode", name);
     draw();
+  }
+
+  function channel(name) {
+    root.dataset.channel = name;
+    check("channel", name);
+  }
+
+  function check(group, value) {
+    const radio = root.querySelector(`input[name$="-${group}"][value="${value}"]`);
+    if (radio) radio.checked = true;
   }
 
   function flip() {
@@ -68,7 +78,10 @@ function attach(root) {
     set("--wipe", `${wipe.value}%`);
   }
 
-  root.addEventListener("change", (event) => event.target.name === "compare-mode" && mode(event.target.value));
+  root.addEventListener("change", ({ target }) => {
+    if (target.name?.endsWith("-mode")) mode(target.value);
+    if (target.name?.endsWith("-channel")) channel(target.value);
+  });
   wipe.addEventListener("input", () => setWipe(Number(wipe.value)));
   blend.addEventListener("input", () => set("--mix", String(blend.value / 100)));
   root.addEventListener("click", (event) => {
@@ -138,7 +151,9 @@ function attach(root) {
       " ": () => (root.dataset.mode === "flip" ? flip() : mode("flip")),
     };
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (MODES[key]) {
+    if (event.shiftKey && CHANNELS[key]) channel(root.dataset.channel === CHANNELS[key] ? "all" : CHANNELS[key]);
+    else if (key === "?" || key === "escape") return;
+    else if (MODES[key]) {
       // F again flips, so that one finger is enough to go back and forth.
       if (key === "f" && root.dataset.mode === "flip") flip();
       else mode(MODES[key]);

@@ -59,10 +59,10 @@ def test_one_is_sent_back_with_a_sentence(
     client_of: Callable[[User], Client], vera: User, project: Project, four: list[object]
 ) -> None:
     response = client_of(vera).get(url(project, four[0]), follow=True)
-    assert "Select two to four pictures to compare." in response.content.decode()
+    assert "Select two or more pictures to compare." in response.content.decode()
 
 
-def test_five_compare_the_first_four(
+def test_more_than_four_are_a_contact_sheet_of_at_most_24(
     client_of: Callable[[User], Client],
     vera: User,
     project: Project,
@@ -70,8 +70,13 @@ def test_five_compare_the_first_four(
     mara: Character,
     add: Callable[..., list[Reference]],
 ) -> None:
-    page = client_of(vera).get(url(project, *four, add(mara, 1)[0].pk)).content.decode()
-    assert "The first 4 of 5 are compared." in page
+    references = [r.pk for r in add(mara, 21)]
+    page = client_of(vera).get(url(project, *four, references[0])).content.decode()
+    assert 'data-mode="sheet"' in page
+    assert page.count("data-pane=") == 5
+    page = client_of(vera).get(url(project, *four, *references)).content.decode()
+    assert "The first 24 of 25 are compared." in page
+    assert page.count("data-pane=") == 24
 
 
 def test_strangers_and_other_projects_learn_nothing(

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from collaboration.models import Project, Stream
 from collaboration.notifications import addresses, messages
 from collaboration.notifications.models import Delivery
 
@@ -58,11 +59,15 @@ def _take(delivery: Delivery) -> bool:
     return True
 
 
-def _send(group: Sequence[Delivery]) -> int:
+def _send(group: list[Delivery]) -> int:
     error, give_up = "", False
     try:
         if group[0].channel == Delivery.EMAIL:
-            messages.email(group).send()
+            group, left = _of_members(group)
+            for delivery in left:
+                _settle(delivery, "They have left the project.", give_up=True)
+            if group:
+                messages.email(group).send()
         else:
             give_up = not _post(group[0])
             error = "The webhook is off." if give_up else ""
@@ -76,6 +81,16 @@ def _send(group: Sequence[Delivery]) -> int:
     for delivery in group:
         _settle(delivery, error, give_up=give_up)
     return 0 if error else len(group)
+
+
+def _of_members(group: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
+    """Return (what the person may still see, what not)."""
+    person = group[0].person
+    if person is None or not person.is_active:
+        return [], list(group)
+    seen = {str(pk) for pk in Project.objects.visible_to(person).values_list("pk", flat=True)}
+    stays = [d for d in group if d.event.stream.kind != Stream.PROJECT or d.event.stream.key in seen]
+    return stays, [d for d in group if d not in stays]
 
 
 def _post(delivery: Delivery) -> bool:

@@ -3,8 +3,8 @@
     python -m benchmarks.live --json FILE [--sockets 500] [--others 20] [--seconds 60] [--writes 5] [--seed N]
 
 Four parts. Steady: mixed writes, and how long each takes from its row to each page. Storm: all web processes are killed
-and come back. Chaos (the set test at full size): writes go on while the subscribers of Redis are killed, Redis restarts,
-a web process is killed and a client is stopped; afterwards every page has heard everything that was acknowledged, once.
+and come back. Chaos (the set test at full size): writes go on while the subscribers of Redis are killed, Redis
+restarts, a web process is killed and a client is stopped; afterwards every page has heard everything that was acknowledged, once.
 Browsers: from the change in one to the paint in another, on these services and on the embedded default.
 """
 

@@ -178,16 +178,17 @@ function news(element) {
 
 // ------------------------------------------------------------------------------------- taking parts of the page anew
 const wanted = new Set();
+let crowd = 1;
 let fetching = false;
 let again = 0;
 let fetchedAt = -Infinity;
 
 /** Load the page once more, soon, and take these elements from it. Several wishes are one request. */
-export function refetch(ids, wait = 150 + Math.random() * 150) {
+export function refetch(ids, wait = crowd > 20 ? Math.random() * crowd * 20 : 20) {
   for (const id of ids) wanted.add(id);
   if (fetching || again) return;
-  // Who has just asked waits longer.
-  const rest = Math.max(wait, 1_200 - (performance.now() - fetchedAt));
+  // Who has just asked waits longer, and the longer the more people may ask.
+  const rest = Math.max(wait, Math.max(1_200, crowd * 250) - (performance.now() - fetchedAt));
   again = setTimeout(run, rest);
 }
 
@@ -204,6 +205,12 @@ async function run() {
       for (const id of ids) {
         const [old, next] = [document.getElementById(id), page.getElementById(id)];
         if (!old) continue;
+        const ticked = [...old.querySelectorAll("[data-pick]:checked")];
+        if (ticked.length && !ticked.some((pick) => next?.querySelector(`[data-pick][value="${CSS.escape(pick.value)}"]`))) {
+          // All that is chosen here would go: it waits until the choice is made.
+          setTimeout(() => refetch([id]), 3_000);
+          continue;
+        }
         if (old.querySelector(".windowed")) {
           // A grid that holds only what is near looks after itself.
           old.dispatchEvent(new CustomEvent("live:stale", { bubbles: true, detail: { page } }));
@@ -241,6 +248,7 @@ function written(xhr) {
 }
 
 export function start() {
+  document.addEventListener("live:presence", ({ detail }) => (crowd = detail.count));
   document.addEventListener("htmx:beforeSend", ({ detail }) => began.set(detail.xhr, performance.now()));
   document.addEventListener("htmx:afterSettle", ({ detail }) => {
     const since = began.get(detail.xhr);
@@ -251,8 +259,4 @@ export function start() {
       else if (one.at >= since && one.seq > (own[one.stream] ?? 0)) put(document.getElementById(target), one.swap);
     }
   });
-}
-
-export function parts(root, selector) {
-  return within(root, selector);
 }

@@ -8,7 +8,6 @@
 //   document.addEventListener("live:event", …)                         {stream, seq, kind, actor, by, subject, summary}
 //   document.addEventListener("live:presence" | "live:open" | "live:closed", …)
 import { apply, applyAll, refetch } from "./live-swap.js";
-import { csrfToken } from "./csrf.js";
 import { show } from "./toast.js";
 import { store } from "./store.js";
 
@@ -129,7 +128,7 @@ const ANSWERS = {
   rights: () => refetch(["content", "inspector-place"]),
   reset: ({ stream, head }) => {
     streams.set(stream, head);
-    refetch(["content"], 0);
+    refetch(["content"]);
   },
 };
 
@@ -198,5 +197,3 @@ export function start() {
   document.addEventListener("visibilitychange", () => document.hidden || check());
   document.addEventListener("htmx:load", tellPages);
 }
-
-export { csrfToken };

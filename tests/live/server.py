@@ -1,4 +1,4 @@
-"""daphne as a process of its own, on the database of the tests: what they write reaches its pages as a worker's would."""
+"""daphne as a process of its own, on the database of the tests: what they write reaches it as a worker's would."""
 
 from __future__ import annotations
 

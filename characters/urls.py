@@ -12,6 +12,7 @@ from characters.views import (
     measurements,
     references,
     sheets,
+    texts,
     variations,
 )
 
@@ -47,6 +48,7 @@ urlpatterns = [
     path(_one, detail.overview, name="detail"),
     path(_one + "edit/", detail.edit, name="edit"),
     path(_one + "values/", detail.values, name="values"),
+    path(_one + "description/", texts.description, name="description"),
     # /projects/<slug>/characters/<uuid>/history/
     path(_one + "history/", history.history, name="history"),
     path(_one + "history/<int:number>/", history.revision, name="revision"),

@@ -40,6 +40,8 @@ class User(AbstractUser):
     last_name = None  # type: ignore[assignment]
     email = models.EmailField(unique=True)
     name = models.CharField(max_length=120, blank=True)
+    uses_keys = models.BooleanField(default=True)
+    """Whether single keys do something (WCAG 2.1.4): who dictates, or types with a switch, would press them unmeant."""
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -325,6 +327,33 @@ class Revision(models.Model):
         return f"{self.subject_kind} {self.subject_id}, revision {self.number}"
 
 
+# ------------------------------------------------------------------------------------------------ written together
+class SharedText(models.Model):
+    """A text that several people write at once: what has to be known beside the text itself to merge what they type."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    subject_kind = models.CharField(max_length=30)
+    subject_id = models.CharField(max_length=40)
+    field = models.CharField(max_length=40)
+    state = models.BinaryField()
+    """A Yjs document (v1 update) whose text `text` it is."""
+    writer = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    """Who has written since the last revision that told of it; None where all is told."""
+    written_at = models.DateTimeField(null=True)
+    """Since when there is something to tell."""
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subject_kind", "subject_id", "field"], name="one_shared_text_per_field")
+        ]
+        indexes = [
+            models.Index(fields=["written_at"], name="shared_text_to_tell", condition=~Q(written_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.field} of {self.subject_kind} {self.subject_id}"
+
+
 # ------------------------------------------------------------------------------------------------- the machinery
 class IdempotencyRecord(models.Model):
     """The answer to a POST that carried an idempotency key, so that repeating it repeats the answer, not the deed."""
@@ -402,6 +431,7 @@ __all__ = [
     "ReviewItem",
     "Revision",
     "Scene",
+    "SharedText",
     "Shot",
     "Stream",
     "Studio",

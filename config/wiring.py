@@ -29,6 +29,7 @@ JOB_KINDS = {
 SLOTS = {
     "asset.erased": ["gpu_worker.readings.forget", "collaboration.annotations.actions.forget"],
     "character.tabs": ["training.fragments.CHARACTER_TAB"],
+    "project.find": ["characters.finding.find"],
     "studio.places": ["characters.views.calibration.PLACE", "gpu_worker.views.PLACE"],
     "reference.derived": ["training.derivations.of"],
     "reference.erased": ["training.actions.forget_reference"],

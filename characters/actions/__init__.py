@@ -48,6 +48,7 @@ from characters.actions.sheets import (
     reopen_takes,
 )
 from characters.actions.status import refresh_status
+from characters.actions.texts import tell_written, write_description
 from characters.actions.variations import (
     pick_variation,
     restore_variation,
@@ -97,6 +98,7 @@ __all__ = [
     "show_median",
     "stop_measuring",
     "tag_characters",
+    "tell_written",
     "trash_character",
     "trash_characters",
     "trash_reference",
@@ -104,4 +106,5 @@ __all__ = [
     "undo_revision",
     "unpick_variation",
     "why_not_back",
+    "write_description",
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from django.db.models import Q
-from ninja import Query, Router, Status
+from django.http import HttpResponse
+from ninja import Header, Query, Router, Status
 from pydantic import Field
 
 from characters import actions
@@ -13,10 +14,11 @@ from characters.api import schemas
 from characters.api.schemas import CharacterOut, CharacterPage, ProfileOut, Tier
 from characters.models import Character, CharacterQuerySet, IdentityProfile
 from characters.permissions import access_character
+from collaboration import revisions
 from collaboration.permissions import Verb, access_project
 from collaboration.rest.auth import ApiRequest
 from collaboration.rest.paging import Cursor, Limit, page
-from collaboration.rest.problems import Problem
+from collaboration.rest.problems import Problem, invalid
 from collaboration.rest.schemas import UUID, Body
 
 router = Router(tags=["Characters"])
@@ -119,17 +121,59 @@ def create(request: ApiRequest, project: str, payload: CharacterIn) -> Status:
     return Status(201, _one(character))
 
 
+def _etag(character: Character) -> str:
+    return f'"{revisions.head("character", character.pk)}"'
+
+
 @router.get("/characters/{uuid:character_id}", response=CharacterOut, summary="Show a character")
-def character(request: ApiRequest, character_id: UUID) -> CharacterOut:
-    """In the trash or not."""
-    return _one(access_character(request.auth, character_id))
+def character(request: ApiRequest, response: HttpResponse, character_id: UUID) -> CharacterOut:
+    """In the trash or not. The header `ETag` is the number of its latest revision."""
+    found = access_character(request.auth, character_id)
+    response["ETag"] = _etag(found)
+    return _one(found)
 
 
 @router.patch("/characters/{uuid:character_id}", response=CharacterOut, summary="Change a character")
-def change(request: ApiRequest, character_id: UUID, payload: CharacterPatch) -> CharacterOut:
-    """Only what is named changes."""
+def change(
+    request: ApiRequest,
+    response: HttpResponse,
+    character_id: UUID,
+    payload: CharacterPatch,
+    if_match: Annotated[
+        str,
+        Header(alias="If-Match", max_length=40, description="The `ETag` of the character as it was read."),
+    ] = "",
+) -> CharacterOut:
+    """Only what is named changes.
+
+    With `If-Match`, what others changed since is merged: other fields are theirs and stay, tags and the description are
+    merged, and a field that both changed is refused (409) with both values; then nothing is changed. Without it the
+    request overwrites.
+    """
     found = in_use(request.auth, character_id, Verb.EDIT)
-    return _one(actions.change_character(character=found, actor=request.auth, **payload.given()))
+    if not if_match or if_match.strip() == "*":
+        changed = actions.change_character(character=found, actor=request.auth, **payload.given())
+        response["ETag"] = _etag(changed)
+        return _one(changed)
+    seen = revisions.find("character", found.pk, _number(if_match))
+    if seen is None:
+        raise Problem("conflict", "If-Match names no revision of this character. Send the ETag of the latest answer.")
+    merged = actions.merge_character(
+        character=found, actor=request.auth, base=seen.snapshot, whole=True, **payload.given()
+    )
+    if merged.conflicts:
+        errors = {
+            c.field: [f"{c.author} has changed it from what you read to {c.theirs!r}. You sent {c.mine!r}."]
+            for c in merged.conflicts
+        }
+        raise invalid(errors, kind="conflict")
+    response["ETag"] = _etag(found)
+    return _one(found)
+
+
+def _number(if_match: str) -> int:
+    digits = if_match.strip().removeprefix("W/").strip('"')
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
 
 
 @router.delete("/characters/{uuid:character_id}", response=CharacterOut, summary="Move a character to the trash")

@@ -184,6 +184,12 @@ def edit(request: AuthenticatedRequest, project: str, pk: UUID) -> HttpResponse:
 def form_context(character: Character, form: CharacterForm) -> dict[str, Any]:
     """Context of characters/_form.html, to change a character."""
     args = [character.project.slug, character.pk]
+    shared = {
+        "data-shared": reverse("characters:description", args=args),
+        "data-shared-page": f"character:{character.pk}",
+    }
+    if "description" not in form.conflicts:
+        form.fields["description"].widget.attrs |= shared
     return {
         "form": form,
         "character": character,

@@ -6,6 +6,7 @@ import * as cursors from "./cursors.js";
 import * as days from "./days.js";
 import * as dialog from "./dialog.js";
 import * as draft from "./draft.js";
+import * as editing from "./editing.js";
 import * as fill from "./fill.js";
 import * as grid from "./grid.js";
 import * as follow from "./follow.js";
@@ -15,6 +16,7 @@ import * as live from "./live.js";
 import * as liveSwap from "./live-swap.js";
 import * as mentions from "./mentions.js";
 import * as menu from "./menu.js";
+import * as palette from "./palette.js";
 import * as poll from "./poll.js";
 import * as presence from "./presence.js";
 import * as print from "./print.js";
@@ -22,6 +24,7 @@ import * as scrub from "./scrub.js";
 import * as select from "./select.js";
 import * as surround from "./surround.js";
 import * as swap from "./swap.js";
+import * as texts from "./texts.js";
 import * as time from "./time.js";
 import * as toast from "./toast.js";
 import * as upload from "./upload.js";
@@ -35,6 +38,7 @@ const modules = [
   menu,
   surround,
   select,
+  palette,
   keys,
   compare,
   mentions,
@@ -43,8 +47,10 @@ const modules = [
   upload,
   poll,
   days,
+  texts,
   time,
   draft,
+  editing,
   fill,
   liveSwap,
   live,

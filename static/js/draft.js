@@ -28,11 +28,11 @@ function read(form) {
   return values;
 }
 
-function write(form, values) {
+function write(form, values, only = () => true) {
   const turn = {};
   for (const field of fields(form)) {
     const kept = values[field.name];
-    if (!kept) continue;
+    if (!kept || !only(field.name)) continue;
     if (field.type === "checkbox" || field.type === "radio") field.checked = kept.includes(field.value);
     else if (field instanceof HTMLSelectElement && field.multiple)
       for (const option of field.options) option.selected = kept.includes(option.value);
@@ -44,6 +44,28 @@ function write(form, values) {
     field.dispatchEvent(new Event("draft:restored", { bubbles: true }));
   }
 }
+
+// A form that says what it has seen (data-base: JSON by field) is merged with what others saved. What is restored was typed on
+// what the form showed then, so for a field that was touched that stays its base.
+const base = (form) => form.querySelector("input[data-base]");
+
+function parse(text) {
+  try {
+    return JSON.parse(text || "{}");
+  } catch {
+    return {};
+  }
+}
+
+function rebase(form, kept, touched) {
+  const field = base(form);
+  if (!field || !kept.base) return;
+  const [now, then] = [parse(field.value), parse(kept.base)];
+  for (const key of Object.keys(now)) if (touched(key) && key in then) now[key] = then[key];
+  field.value = JSON.stringify(now);
+}
+
+const begun = new WeakMap(); // form -> what it showed before anything was typed
 
 function forget(form) {
   store.remove(name(form));
@@ -78,9 +100,16 @@ function restore(form) {
   }
   if (!kept || refused) return undefined;
   const initial = read(form);
-  if (Date.now() - kept.at > KEEP_DAYS * 86_400_000 || JSON.stringify(initial) === JSON.stringify(kept.values))
+  const touched = (key) =>
+    !kept.initial || JSON.stringify(kept.values[key]) !== JSON.stringify(kept.initial[key]);
+  const differs = (key) => JSON.stringify(kept.values[key]) !== JSON.stringify(initial[key]);
+  if (
+    Date.now() - kept.at > KEEP_DAYS * 86_400_000 ||
+    !Object.keys(kept.values).some((key) => touched(key) && differs(key))
+  )
     return forget(form);
-  write(form, kept.values);
+  rebase(form, kept, touched);
+  write(form, kept.values, touched);
   return note(form, initial);
 }
 
@@ -88,7 +117,10 @@ const waiting = new WeakMap();
 function save(form) {
   clearTimeout(waiting.get(form));
   waiting.delete(form);
-  store.set(name(form), JSON.stringify({ at: Date.now(), values: read(form) }));
+  store.set(
+    name(form),
+    JSON.stringify({ at: Date.now(), values: read(form), initial: begun.get(form), base: base(form)?.value }),
+  );
 }
 
 export function start() {
@@ -131,5 +163,8 @@ export function start() {
 }
 
 export function mount(root) {
-  within(root, "form[data-draft]").forEach(restore);
+  for (const form of within(root, "form[data-draft]")) {
+    begun.set(form, read(form));
+    restore(form);
+  }
 }

@@ -244,3 +244,24 @@ def test_the_base_prompt_is_edited_and_given_back(api, bob, mara, with_reference
     again = ok(asking.patch(path, {"base_prompt": ""}))
     assert (again["base_prompt"], again["is_prompt_edited"]) == ("portrait of a young woman, brown hair", False)
     assert "700 characters" in problem(asking.patch(path, {"base_prompt": "x" * 700}), 422)["detail"]
+
+
+# ------------------------------------------------------------------------------------------------- several at once
+def test_a_change_on_what_was_read_is_merged_and_a_disputed_field_is_refused_with_both_values(api, alice, bob, mara):
+    here = f"/characters/{mara.pk}"
+    read = api(bob).get(here)
+    tag = read.headers["ETag"]
+    actions.change_character(character=mara, actor=alice, age="35", tags=["lead", "night"])
+    merged = api(bob).request("patch", here, {"noun": "queen", "tags": ["lead", "ship"]}, headers={"If-Match": tag})
+    assert (ok(merged)["noun"], ok(merged)["age"], ok(merged)["tags"]) == ("queen", "35", ["lead", "night", "ship"])
+    assert merged.headers["ETag"] != tag
+    refusal = problem(api(bob).request("patch", here, {"age": "36", "noun": "king"}, headers={"If-Match": tag}), 409)
+    assert "Alice has changed it" in refusal["errors"]["age"][0]
+    assert {"'35'", "'36'"} <= {word.strip(".") for word in refusal["errors"]["age"][0].split()}
+    mara.refresh_from_db()
+    assert (mara.age, mara.noun) == ("35", "queen")
+
+
+@pytest.mark.parametrize("tag", ['"99"', "x", '"-1"', '"0"'])
+def test_an_etag_that_is_none_is_refused(api, bob, mara, tag):
+    problem(api(bob).request("patch", f"/characters/{mara.pk}", {"age": "36"}, headers={"If-Match": tag}), 409)

@@ -371,8 +371,12 @@ def change_account(*, user: User, actor: User, **fields: object) -> User:
 
 
 # ------------------------------------------------------------------------------------------------------ one's own
-def change_profile(*, user: User, name: str) -> User:
+def change_profile(*, user: User, name: str, uses_keys: bool | None = None) -> User:
+    """`uses_keys`: None leaves it; how one's own pages behave is nobody else's news."""
     name = clean_name(name)
+    if uses_keys is not None and uses_keys != user.uses_keys:
+        user.uses_keys = uses_keys
+        user.save(update_fields=["uses_keys"])
     if name == user.name:
         return user
     with transaction.atomic():

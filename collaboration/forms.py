@@ -135,6 +135,11 @@ class ShotForm(forms.Form):
 
 class ProfileForm(forms.Form):
     name = _line("Name", "Write the name by which your team knows you.")
+    uses_keys = forms.BooleanField(
+        label="Single keys do something",
+        required=False,
+        help_text="J and K walk, 1 to 5 vote, D draws; the key ? lists them. Off: only Tab, Enter and the arrows act.",
+    )
 
 
 class TokenForm(forms.Form):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from collaboration.views import account, activity, invitations, people, projects, settings, studios
+from collaboration.views import account, activity, invitations, palette, people, projects, settings, studios
 
 app_name = "collaboration"
 
@@ -19,6 +19,8 @@ urlpatterns = [
     path(_people + "<int:user_id>/restore/", people.member_restore, name="member_restore"),
     path(_people + "invitations/", people.invite, name="invite"),
     path(_people + "invitations/<uuid:invitation_id>/revoke/", people.invitation_revoke, name="invitation_revoke"),
+    # /projects/<slug>/find/?q=
+    path("projects/<slug:project>/find/", palette.palette, name="find"),
     # /projects/<slug>/activity/
     path("projects/<slug:project>/activity/", activity.activity, name="activity"),
     # /projects/<slug>/settings/

@@ -36,6 +36,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         context["live"] |= {"project": current.pk, "seq": heads.get(f"project:{current.pk}", "")}
         context |= {
             "queue_pulse": pulse(current),
+            "find_url": reverse("collaboration:find", args=[current.slug]),
             "search_url": reverse("characters:gallery", args=[current.slug]),
         }
     return context

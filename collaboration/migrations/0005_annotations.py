@@ -9,64 +9,126 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('collaboration', '0004_votes'),
+        ("collaboration", "0004_votes"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Annotation',
+            name="Annotation",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('subject_kind', models.CharField(max_length=30)),
-                ('subject_id', models.CharField(max_length=40)),
-                ('version', models.UUIDField()),
-                ('number', models.PositiveIntegerField()),
-                ('kind', models.CharField(choices=[('note', 'Note'), ('suggestion', 'Suggestion'), ('approval', 'Approval')], default='note', max_length=12)),
-                ('shape', models.CharField(max_length=12)),
-                ('geometry', models.JSONField(default=dict)),
-                ('text', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('changed_at', models.DateTimeField(editable=False, null=True)),
-                ('resolved_at', models.DateTimeField(editable=False, null=True)),
-                ('removed_at', models.DateTimeField(editable=False, null=True)),
-                ('became_kind', models.CharField(blank=True, max_length=30)),
-                ('became_id', models.CharField(blank=True, max_length=40)),
-                ('became_url', models.CharField(blank=True, max_length=300)),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('carried_from', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='carried_to', to='collaboration.annotation')),
-                ('mentioned', models.ManyToManyField(related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='annotations', to='collaboration.project')),
-                ('removed_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('resolved_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("subject_kind", models.CharField(max_length=30)),
+                ("subject_id", models.CharField(max_length=40)),
+                ("version", models.UUIDField()),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("note", "Note"), ("suggestion", "Suggestion"), ("approval", "Approval")],
+                        default="note",
+                        max_length=12,
+                    ),
+                ),
+                ("shape", models.CharField(max_length=12)),
+                ("geometry", models.JSONField(default=dict)),
+                ("text", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("changed_at", models.DateTimeField(editable=False, null=True)),
+                ("resolved_at", models.DateTimeField(editable=False, null=True)),
+                ("removed_at", models.DateTimeField(editable=False, null=True)),
+                ("became_kind", models.CharField(blank=True, max_length=30)),
+                ("became_id", models.CharField(blank=True, max_length=40)),
+                ("became_url", models.CharField(blank=True, max_length=300)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "carried_from",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="carried_to",
+                        to="collaboration.annotation",
+                    ),
+                ),
+                ("mentioned", models.ManyToManyField(related_name="+", to=settings.AUTH_USER_MODEL)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="annotations",
+                        to="collaboration.project",
+                    ),
+                ),
+                (
+                    "removed_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "resolved_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['number'],
+                "ordering": ["number"],
             },
         ),
         migrations.CreateModel(
-            name='Reply',
+            name="Reply",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('text', models.TextField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('changed_at', models.DateTimeField(editable=False, null=True)),
-                ('removed_at', models.DateTimeField(editable=False, null=True)),
-                ('annotation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='replies', to='collaboration.annotation')),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('mentioned', models.ManyToManyField(related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("text", models.TextField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("changed_at", models.DateTimeField(editable=False, null=True)),
+                ("removed_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "annotation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="replies",
+                        to="collaboration.annotation",
+                    ),
+                ),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("mentioned", models.ManyToManyField(related_name="+", to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'ordering': ['created_at', 'id'],
+                "ordering": ["created_at", "id"],
             },
         ),
         migrations.AddIndex(
-            model_name='annotation',
-            index=models.Index(fields=['project', '-created_at'], name='annotation_by_time'),
+            model_name="annotation",
+            index=models.Index(fields=["project", "-created_at"], name="annotation_by_time"),
         ),
         migrations.AddConstraint(
-            model_name='annotation',
-            constraint=models.UniqueConstraint(fields=('subject_kind', 'subject_id', 'version', 'number'), name='annotations_are_numbered'),
+            model_name="annotation",
+            constraint=models.UniqueConstraint(
+                fields=("subject_kind", "subject_id", "version", "number"), name="annotations_are_numbered"
+            ),
         ),
     ]

@@ -30,10 +30,13 @@ def tabs(current: str) -> list[dict[str, object]]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def profile(request: AuthenticatedRequest) -> HttpResponse:
-    form = ProfileForm(request.POST if request.method == "POST" else None, initial={"name": request.user.name})
+    form = ProfileForm(
+        request.POST if request.method == "POST" else None,
+        initial={"name": request.user.name, "uses_keys": request.user.uses_keys},
+    )
     if form.is_bound and form.is_valid():
         with refused_into(form, "name"):
-            actions.change_profile(user=request.user, name=form.cleaned_data["name"])
+            actions.change_profile(user=request.user, **form.cleaned_data)
             messages.success(request, "Saved.")
             return redirect("collaboration:profile")
     context = {"form": form, "tabs": tabs("profile")}

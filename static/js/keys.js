@@ -1,18 +1,21 @@
 // Single keys. J K and arrows walk through [data-item] of the nearest [data-items]; an element with data-key="c" is clicked by
 // that key, inside the focused item first, then on the page. data-key-label (or its own words) names it on the `?` sheet.
-// They can be switched off there (WCAG 2.1.4); Ctrl-K and / reach the search.
+// They can be switched off there, for this browser, and in the profile, for every one (WCAG 2.1.4). / reaches the search; Ctrl-K
+// opens the palette (palette.js).
 import { store } from "./store.js";
 
 const GLOBAL = [
   ["J", "Next"],
   ["K", "Previous"],
-  ["X", "Select or let go"],
+  ["S", "Select or let go"],
   ["/", "Search"],
+  ["Ctrl K", "Everything by name"],
   ["?", "This list"],
   ["Esc", "Close, let go"],
 ];
 
-const isOn = () => store.get("keys") !== "off";
+const isOff = () => document.body.dataset.keys === "off";
+const isOn = () => !isOff() && store.get("keys") !== "off";
 
 function typing(target) {
   return target.matches?.(
@@ -78,6 +81,12 @@ function sheet() {
     if (!named.has(words)) named.set(words, []);
     if (!named.get(words).includes(key)) named.get(words).push(key);
   }
+  // While something is drawn, more keys choose how.
+  const tools = [...document.querySelectorAll("[data-tool-key]")];
+  if (tools.length) {
+    for (const tool of tools) named.set(`Draw: ${tool.textContent.trim()}`, ["D", tool.dataset.toolKey.toUpperCase()]);
+    named.set("Draw: move the cross, set a point", ["← ↑ → ↓", "Enter"]);
+  }
   const column = document.createElement("ul");
   column.className = "keys-column";
   for (const [words, keys] of named) {
@@ -89,18 +98,14 @@ function sheet() {
     column.append(row);
   }
   list.replaceChildren(column);
-  dialog.querySelector("[data-keys-switch]").checked = isOn();
+  const box = dialog.querySelector("[data-keys-switch]");
+  box.checked = isOn();
+  box.disabled = isOff();
 }
 
 function onKey(event) {
   if (event.defaultPrevented) return;
   const search = document.querySelector("[data-search] input");
-  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && search) {
-    event.preventDefault();
-    search.focus();
-    search.select();
-    return;
-  }
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
   if (document.querySelector("dialog[open]") || event.target.closest?.("[data-own-keys]")) return;
   if (!isOn() && event.key !== "?") return;
@@ -123,10 +128,10 @@ function onKey(event) {
     search.focus();
     return;
   }
-  if (event.key === "x") {
-    const pick = document.activeElement?.closest("[data-item]")?.querySelector("[data-pick]");
-    if (pick) return void pick.click();
-  }
+  // X rejects where something can be rejected (reviews, votes), and selects where not; S selects everywhere.
+  const item = document.activeElement?.closest("[data-item]");
+  const pick = ["x", "s"].includes(event.key) ? item?.querySelector("[data-pick]") : null;
+  if (pick && !item.querySelector(`[data-key="${event.key}"]`)) return void pick.click();
   if (event.key.length === 1 && press(event.key.toLowerCase())) event.preventDefault();
 }
 

@@ -165,6 +165,7 @@ NOTICES: dict[str, list[str]] = {
     "approval.given": ["collaboration.notifications.kinds.approval_given"],
     "approval.refused": ["collaboration.notifications.kinds.approval_given"],
     "approval.lost": ["collaboration.notifications.kinds.approval_lost"],
+    "character.rolled_back": ["collaboration.notifications.kinds.rollback"],
     "review.created": ["collaboration.notifications.kinds.review_created"],
     "review.closed": ["collaboration.notifications.kinds.review_closed"],
     "variation.ordered": _QUEUED,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.http import Http404
 
+from characters.history import LABELS
 from characters.models import Character, CharacterSheet, LookAlike, Reference, Variation, VariationBatch
-from collaboration.models import User
-from collaboration.permissions import Verb, require
+from collaboration import revisions
+from collaboration.models import Revision, User
+from collaboration.permissions import Verb, require, verbs_of
 
 
 def access_character(user: User, character_id: UUID, *, verb: Verb = Verb.SEE) -> Character:
@@ -71,3 +75,24 @@ def access_sheet(user: User, sheet_id: UUID, *, verb: Verb = Verb.SEE) -> Charac
         raise Http404
     require(user, verb, sheet.character.project)
     return sheet
+
+
+def require_roll_back(user: User, character: Character, keys: Sequence[str], *, since: int) -> None:
+    """Raise PermissionDenied, with whose work it is, where `user` may go back only in their own, and the present values
+    of these keys of the snapshot came from somebody else after the revision `since`."""
+    require(user, Verb.ROLL_BACK_OWN, character.project)
+    if Verb.ROLL_BACK in verbs_of(user, character.project):
+        return
+    for key, latest in revisions.last_changes("character", character.pk, keys).items():
+        if latest.number > since and latest.author_id != user.pk:
+            whose = latest.author.display_name if latest.author else "somebody"
+            raise PermissionDenied(
+                f"{LABELS[key]} was changed by {whose} since. A lead can bring back the earlier one."
+            )
+
+
+def require_undo(user: User, character: Character, revision: Revision) -> None:
+    """Raise PermissionDenied where `user` may take back only their own changes, and this is none of them."""
+    require(user, Verb.ROLL_BACK_OWN, character.project)
+    if revision.author_id != user.pk and Verb.ROLL_BACK not in verbs_of(user, character.project):
+        raise PermissionDenied("You can take back your own changes. A lead can take back everybody's.")

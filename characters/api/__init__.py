@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ninja import Router
 
-from characters.api import batches, calibration, characters, look_alikes, measurements, references, sheets
+from characters.api import batches, calibration, characters, history, look_alikes, measurements, references, sheets
 
 router = Router()
 router.add_router("", characters.router)
@@ -14,3 +14,4 @@ router.add_router("", sheets.router)
 router.add_router("", look_alikes.router)
 router.add_router("", calibration.router)
 router.add_router("", measurements.router)
+router.add_router("", history.router)

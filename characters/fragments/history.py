@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -11,27 +11,11 @@ from django.urls import reverse
 
 from assets.models import Asset
 from characters.fragments.parts import picture
+from characters.history import LABELS
 from characters.models import Character, Reference, Variation
 from collaboration.models import Revision
 from collaboration.revisions import Change, changes
 
-LABELS = {
-    "name": "Name",
-    "description": "Description",
-    "noun": "Noun",
-    "age": "Age",
-    "traits": "Traits",
-    "has_human_face": "Has a human face",
-    "tags": "Tags",
-    "importance": "Importance",
-    "tier": "Tier",
-    "picture": "Picture",
-    "base_prompt": "Base prompt",
-    "references": "References",
-    "picked": "Picked",
-    "adapter_version": "Adapter",
-    "trashed": "In the trash",
-}
 TEXTS = ("name", "description", "noun", "age", "traits", "base_prompt")
 PICTURES = ("picture", "references", "picked")
 SHOWN = 12
@@ -145,9 +129,3 @@ def words_diff(before: str, after: str) -> list[dict[str, str]]:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"\s+|\w+|[^\w\s]", text)
-
-
-def sides(before: Sequence[Any], after: Sequence[Any]) -> Any:
-    """The first picture of each side, for the compare view; None where a side has none."""
-    a, b = next(filter(None, before), None), next(filter(None, after), None)
-    return (a, b) if a and b else None

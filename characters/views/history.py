@@ -7,15 +7,17 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from characters import actions, fragments, queries, subjects
-from characters.fragments.history import LABELS, Pictures
+from characters.fragments.history import Pictures
+from characters.history import LABELS
 from characters.models import Character
+from characters.permissions import require_roll_back, require_undo
 from characters.views.answers import done, find_character, go
 from characters.views.detail import frame
 from collaboration import revisions
@@ -107,7 +109,7 @@ def roll_back(request: AuthenticatedRequest, project: str, pk: UUID, number: int
     if field and field not in actions.RESTORABLE:
         raise Http404
     keys = [field] if field else list(actions.RESTORABLE)
-    _require_own(request, character, keys, since=number)
+    require_roll_back(request.user, character, keys, since=number)
     try:
         went = actions.roll_back(character=character, revision=row, actor=request.user, keys=keys)
     except ValidationError as error:
@@ -123,8 +125,7 @@ def undo(request: AuthenticatedRequest, project: str, pk: UUID, number: int) -> 
     """Take back one revision. What somebody changed again since stays, and is said."""
     character = find_character(request, project, pk, Verb.ROLL_BACK_OWN)
     row = _find(character, number)
-    if row.author_id != request.user.pk and Verb.ROLL_BACK not in verbs_of(request.user, character.project):
-        raise PermissionDenied("You can take back your own changes. A lead can take back everybody's.")
+    require_undo(request.user, character, row)
     try:
         went = actions.undo_revision(character=character, revision=row, actor=request.user)
     except ValidationError as error:
@@ -137,21 +138,6 @@ def _find(character: Character, number: int) -> Revision:
     if row is None:
         raise Http404
     return row
-
-
-def _require_own(request: AuthenticatedRequest, character: Character, keys: list[str], *, since: int) -> None:
-    """Who may go back only in their own work must have made all that it would take away.
-
-    Raises PermissionDenied with whose it is.
-    """
-    if Verb.ROLL_BACK in verbs_of(request.user, character.project):
-        return
-    for key, latest in revisions.last_changes("character", character.pk, keys).items():
-        if latest.number > since and latest.author_id != request.user.pk:
-            whose = latest.author.display_name if latest.author else "somebody"
-            raise PermissionDenied(
-                f"{LABELS[key]} was changed by {whose} since. A lead can bring back the earlier one."
-            )
 
 
 def _refused(request: AuthenticatedRequest, character: Character, error: ValidationError) -> HttpResponse:

@@ -13,8 +13,10 @@ from django.shortcuts import redirect
 
 from characters.models import Character, CharacterSheet, Reference, Variation, VariationBatch
 from characters.permissions import access_batch, access_character, access_reference, access_sheet, access_variation
-from collaboration.permissions import Verb
+from collaboration.permissions import Verb, verbs_of
 from collaboration.requests import AuthenticatedRequest
+from collaboration.subjects import target
+from collaboration.votes import fragments as votes
 
 
 def find_character(request: AuthenticatedRequest, slug: str, pk: UUID, verb: Verb = Verb.SEE) -> Character:
@@ -55,6 +57,15 @@ def _checked(character: Character, slug: str, verb: Verb) -> Character:
     if character.trashed_at is not None and verb != Verb.SEE:
         raise PermissionDenied(f"{character.name} is in the trash. Take it back first.")
     return character
+
+
+def votes_on(request: AuthenticatedRequest, kind: str, id: UUID) -> dict[str, Any] | None:
+    """Context of votes/_panel.html; None for what is in the trash, on which nobody votes."""
+    found = target(kind, id)
+    if found is None or not found.is_open:
+        return None
+    may_vote = Verb.VOTE in verbs_of(request.user, found.project)
+    return votes.panel(found, request.user, may_vote=may_vote, back=request.path)
 
 
 def with_toast(response: HttpResponse, text: str, *, kind: str = "good", undo_url: str = "") -> HttpResponse:

@@ -22,7 +22,7 @@ from assets.names import clean_name
 from characters import actions, derivations, fragments, queries
 from characters.models import Character, Reference
 from characters.views.annotating import surface_of
-from characters.views.answers import done, find_character, find_reference, go, with_toast
+from characters.views.answers import done, find_character, find_reference, go, votes_on, with_toast
 from characters.views.detail import frame
 from collaboration.permissions import Verb, require, verbs_of
 from collaboration.requests import AuthenticatedRequest
@@ -116,6 +116,7 @@ def reference(request: AuthenticatedRequest, project: str, pk: UUID, reference_i
         "row": fragments.reference(found, audience, slug=project),
         "picture": fragments.picture(found.asset, alt=found.asset.original_name, size=1280),
         "annotate": surface_of(request, "reference", found.pk),
+        "votes": votes_on(request, "reference", found.pk),
         "tab_url": tab,
         "before_url": before.get_absolute_url() if before else "",
         "after_url": after.get_absolute_url() if after else "",

@@ -23,13 +23,11 @@ from characters.models import Character, Preset, Reference, Variation, Variation
 from characters.permissions import access_batch, access_reference, access_variation
 from characters.variations import MOST, SEEDS, Settings
 from characters.views.annotating import surface_of
-from characters.views.answers import done, find_batch, find_character, find_variation, go, with_toast
+from characters.views.answers import done, find_batch, find_character, find_variation, go, votes_on, with_toast
 from characters.views.detail import frame
 from characters.views.measurements import measuring_of
 from collaboration.permissions import Verb, access_project, verbs_of
 from collaboration.requests import AuthenticatedRequest
-from collaboration.subjects import target
-from collaboration.votes import fragments as votes
 from gpu_worker import actions as jobs
 from gpu_worker import catalog, selection
 
@@ -398,7 +396,7 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         "small_original": found.asset.width is not None and found.asset.width <= 256,
         "annotate": surface_of(request, "variation", found.pk),
         "score": fragments.score(found, bands),
-        "votes": _votes(request, found),
+        "votes": votes_on(request, "variation", found.pk),
         "beside": fragments.beside(found, references, bands),
         "history": fragments.history(queries.measurements_of(found), bands),
         "measuring": measuring["measuring"],
@@ -414,15 +412,6 @@ def variation(request: AuthenticatedRequest, project: str, variation_id: UUID) -
         else "",
     }
     return render(request, "characters/variation.html", context)
-
-
-def _votes(request: AuthenticatedRequest, row: Variation) -> dict[str, Any] | None:
-    """Context of votes/_panel.html; nobody votes on what is in the trash."""
-    found = target("variation", row.pk)
-    if found is None or not found.is_open:
-        return None
-    may_vote = Verb.VOTE in verbs_of(request.user, found.project)
-    return votes.panel(found, request.user, may_vote=may_vote, back=request.path)
 
 
 def _cell_or_page(request: AuthenticatedRequest, row: Variation, text: str, undo_url: str) -> HttpResponse:

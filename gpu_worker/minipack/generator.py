@@ -25,7 +25,7 @@ from torch import nn
 
 from . import codec, data, encoders, geometry, latent_identity, parallel, splits
 from .data import PORTRAIT, Pixels, aligned, wide_of
-from .renderer import identity
+from .renderer import Identity, Scene, identity
 from .text import WIDTH, PairWording, Tokens, Wording, text_model
 
 CHANNELS = (64, 128, 192)
@@ -173,6 +173,8 @@ class Samples:
     """Which are close-ups, bool [B]."""
     keypoints: torch.Tensor
     """Of each face, shares of the height, [B, people, 5, 2]."""
+    rows: np.ndarray
+    """Which pictures these are, [B]."""
     regions: torch.Tensor | None = None
     """Each person's place, 0 or 1, [1, people, 2 H, 2 W]: twice as fine as the latents, as a pipeline's are."""
 
@@ -202,7 +204,7 @@ class Batches:
         boxes, points = geometry.faces(work, splits.GENERATOR)
         self.boxes, self.points = torch.from_numpy(boxes), torch.from_numpy(points)
         self.close, self.per = latent_identity.is_close(boxes), splits.GENERATOR.pictures
-        self.order, self.words = np.zeros(0, int), functools.cache(self._words)
+        self.order, self.shown = np.zeros(0, int), functools.cache(self._shown)
         self.has_wide = (work / "wide_latents.pt").exists()
         if self.has_wide:
             self.wide = codec.latents(work, "wide_latents")[0]
@@ -211,9 +213,13 @@ class Batches:
                 self.pair_boxes = torch.from_numpy(truth["boxes"]) / PORTRAIT
                 self.pair_points = torch.from_numpy(truth["keypoints"]) / PORTRAIT
 
-    def _words(self, person: int) -> list[Wording]:
+    def _shown(self, person: int) -> tuple[Identity, list[Scene]]:
         seed = splits.GENERATOR.first + person
-        return [Wording.of(identity(seed), scene) for scene in data.scenes_of(seed, self.per)]
+        return identity(seed), data.scenes_of(seed, self.per)
+
+    def scene(self, row: int) -> Scene:
+        """Of a portrait."""
+        return self.shown(row // self.per)[1][row % self.per]
 
     def draw(self, rng: np.random.Generator, size: int) -> Samples:
         """Portraits."""
@@ -228,7 +234,7 @@ class Batches:
             else:
                 identities[k, 0] = self._reference(rng, int(i) // self.per, without=int(i))
             traits = bool(rng.random() < (0.9 if no_identity else 0.45))
-            words = self.words(int(i) // self.per)[int(i) % self.per]
+            words = Wording.of(self.shown(int(i) // self.per)[0], self.scene(int(i)))
             captions.append("" if no_text else words.caption(rng, traits=traits))
         boxes = self.boxes[index][:, None]
         return Samples(
@@ -239,6 +245,7 @@ class Batches:
             weights=geometry.weights(boxes, GRID, GRID, face=1.0, features=0.9),
             close=self.close[index],
             keypoints=self.points[index][:, None],
+            rows=index,
         )
 
     def draw_wide(self, rng: np.random.Generator, size: int) -> Samples:
@@ -268,6 +275,7 @@ class Batches:
             weights=geometry.weights(self.pair_boxes[index], GRID, 2 * GRID, face=1.0, features=0.9),
             close=torch.zeros(size, dtype=torch.bool),
             keypoints=self.pair_points[index],
+            rows=index,
             regions=regions,
         )
 

@@ -53,6 +53,27 @@ class Grid {
     this.resume();
   }
 
+  // The list as it is now; the cards in view stand until those that take their places are there.
+  async renew() {
+    if (!this.segments.length) return;
+    let listing;
+    try {
+      listing = await (await fetch(this.list.dataset.grid, { headers: { Accept: "application/json" } })).json();
+    } catch {
+      return;
+    }
+    const before = this.segments;
+    for (const asking of this.asked.values()) asking.abort();
+    this.asked.clear();
+    this.segments = listing.cursors.map((after, k) => ({
+      after,
+      until: listing.cursors[k + 1] ?? "",
+      count: before[k]?.nodes?.length ?? Math.min(listing.size, listing.total - k * listing.size),
+      nodes: before[k]?.nodes ?? null,
+    }));
+    this.draw();
+  }
+
   end() {
     window.removeEventListener("scroll", this.onScroll);
     this.resized?.disconnect();
@@ -350,6 +371,10 @@ class Grid {
 const grids = new Set();
 
 export function start() {
+  // Who belongs into the list, or the order of it, has changed.
+  document.addEventListener("live:stale", ({ target }) => {
+    for (const grid of grids) if (target.contains(grid.list)) grid.renew();
+  });
   window.addEventListener("pagehide", () => {
     for (const grid of grids) if (grid.list.isConnected && grid.segments.length) grid.remember();
   });

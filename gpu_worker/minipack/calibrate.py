@@ -41,7 +41,7 @@ def quantiles(cosines: Vectors) -> list[list[float]]:
     """[false-match rate, cosine], strictly rising cosines."""
     table: list[list[float]] = []
     for rate in RATES:
-        cosine = round(float(np.quantile(cosines, 1 - rate)), 4)
+        cosine = round(float(np.quantile(cosines, 1 - rate)), 6)
         if not table or cosine > table[-1][1]:
             table.append([rate, cosine])
     return table

@@ -78,14 +78,14 @@ class Attributes(nn.Module):
     def __init__(self) -> None:
         super().__init__()
 
-        def trunk(width: int, stride: int) -> nn.Sequential:
-            widths = (width, 2 * width, 96, 128)
+        def trunk(cells: int) -> nn.Sequential:
+            widths = (24, 48, 96, 128)
             blocks = [Block(a, b, 2) for a, b in itertools.pairwise(widths)]
-            stem = [nn.Conv2d(3, width, 5, stride, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            end = [nn.BatchNorm2d(128), nn.Flatten(), nn.Linear(128 * 4 * 4, 160), nn.ReLU()]
+            stem = [nn.Conv2d(3, 24, 5, 2, 2, bias=False), nn.BatchNorm2d(24), nn.ReLU(inplace=True)]
+            end = [nn.BatchNorm2d(128), nn.Flatten(), nn.Linear(128 * cells * cells, 160), nn.ReLU()]
             return nn.Sequential(*stem, *blocks, *end)
 
-        self.face, self.whole = trunk(32, 3), trunk(24, 2)
+        self.face, self.whole = trunk(6), trunk(4)
         self.heads = nn.ModuleDict({name: nn.Linear(320, len(options)) for name, options in OPTIONS.items()})
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -297,7 +297,7 @@ class Writer(threading.Thread):
 
     def finish(self) -> None:
         self.done.set()
-        self.join(60)
+        self.join(300)
 
 
 def pages_of(film: dict[str, Any], keys: Sequence[str] = ("gallery",)) -> list[dict[str, Any]]:
@@ -417,7 +417,9 @@ def chaos(
         sleeper.kill()
     acknowledged = [token for thread in threads for token in thread.acknowledged]
     written = [name for seq, _, name in log if seq > start]
+    lost = sorted(set(acknowledged) - set(written))
     return audit(log, pages, start) | {
+        "lost": lost[:5],
         "pages": len(pages),
         "acknowledged": len(acknowledged),
         "acknowledged_and_not_logged": len(set(acknowledged) - set(written)),
@@ -493,8 +495,8 @@ def painted_embedded(times: int) -> list[float]:
     """The same on `make run`: SQLite, one web process, no Redis; the workers idle beside it."""
     with embedded() as access, httpx.Client(base_url=access.url, timeout=60) as client:
         api = {"Authorization": f"Bearer {access.token}"}
-        studio = client.post("/api/v1/studios", json={"name": "Northlight"}, headers=api).json()
-        project = client.post("/api/v1/projects", json={"name": "Film", "studio": studio["slug"]}, headers=api).json()
+        film = {"name": "Film", "studio_name": "Northlight"}
+        project = client.post("/api/v1/projects", json=film, headers=api).raise_for_status().json()
         path = f"/api/v1/projects/{project['slug']}/characters"
         pk = client.post(path, json={"name": "Mara"}, headers=api).json()["id"]
         cookies = [sign_in(access.url, access.email, access.password) for _ in range(2)]

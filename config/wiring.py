@@ -109,8 +109,9 @@ LIVE: dict[str, list[str]] = {
     **{f"look_alike.{what}": _ALIKE for what in ("found", "dismissed", "restored")},
     **{
         f"variation.{what}": _CHARACTER
-        for what in ("ordered", "finished", "cancelled", "retried", "picked", "unpicked", "trashed", "restored")
+        for what in ("ordered", "finished", "cancelled", "retried", "picked", "unpicked")
     },
+    **{f"variation.{what}": [*_CHARACTER, "characters.fragments.live.variation"] for what in ("trashed", "restored")},
     **{f"measurement.{what}": _CHARACTER for what in ("ordered", "cancelled", "finished")},
     **{f"sheet.{what}": _COUNTED for what in ("ordered", "approved", "rejected", "reopened")},
     "face.ordered": _CHARACTER,

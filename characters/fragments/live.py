@@ -72,7 +72,12 @@ def gone(event: Event, audience: frozenset[str]) -> list[Swap]:
 def pages(event: Event, audience: frozenset[str]) -> list[Swap]:
     """The pages of one character: few look at one, and much of them hangs together."""
     page = f"character:{character_of(event)}"
-    return refetched(page, "character-head", "tab", "variation-head", "variation-side")
+    return refetched(page, "character-notice", "character-head", "tab", "variation-head", "variation-side")
+
+
+def variation(event: Event, audience: frozenset[str]) -> list[Swap]:
+    """The page of a picture that went into the trash, or came back: nothing of it is as it was."""
+    return refetched(f"variation:{event.payload['variation_id']}", "content")
 
 
 def bar(event: Event, audience: frozenset[str]) -> list[Swap]:

@@ -72,7 +72,8 @@ def project_page(event: Event, name: str = "") -> str:
 def swaps_of(event: Event, audience: frozenset[str]) -> list[Swap]:
     """What the wiring says about one event. A builder that fails is logged, and the others still speak."""
     found: list[Swap] = []
-    for build in (*entries("LIVE", event.kind), *entries("LIVE", "*")):
+    # What is no event but a state (number 0) is not in the feed either.
+    for build in (*entries("LIVE", event.kind), *(entries("LIVE", "*") if event.seq else ())):
         try:
             found += build(event, audience)
         except Exception:

@@ -202,6 +202,7 @@ async function run() {
     const response = await fetch(location.href, { headers: { "X-Live": "refetch" }, credentials: "same-origin" });
     if (response.ok && !response.redirected) {
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      document.title = page.title;
       for (const id of ids) {
         const [old, next] = [document.getElementById(id), page.getElementById(id)];
         if (!old) continue;

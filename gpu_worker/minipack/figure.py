@@ -104,10 +104,10 @@ def load(work: Path) -> FigureEncoder:
 
 
 @torch.no_grad()
-def measure(work: Path, *, people: int = 100, pictures: int = 4) -> dict[str, float]:
+def measure(work: Path, *, people: int = 60, pictures: int = 4) -> dict[str, float]:
     """`verification` of figures of people of EVALUATION, in an outfit each, painted at the product's size."""
     net, crops = load(work), []
-    for seed in splits.EVALUATION.seeds()[:people]:
+    for seed in splits.EVALUATION.seeds()[: min(people, held(work, splits.FIGURE).identities)]:
         for scene in figures_of(seed, 2 * pictures)[:pictures]:
             picture: Pixels = render(identity(seed), scene, 2 * SIZE, supersample=2)
             crops.append(cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_AREA))

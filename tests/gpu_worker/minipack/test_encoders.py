@@ -19,7 +19,7 @@ from gpu_worker.minipack.onnx_files import write_attributes, write_encoder, writ
 from gpu_worker.minipack.renderer import Scene, identity, nuisance  # noqa: E402
 
 MADE = (splits.GENERATOR, splits.SCORING, splits.AUDIT, splits.FIGURE, splits.EVALUATION)
-SECONDS = 1.5 / 60
+MOMENT = 0.8 / 60
 
 
 def silent(_: str) -> None:
@@ -36,13 +36,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everything trained for a second on a dozen people."""
+    """Everything trained for a moment on a dozen people."""
     path = tmp_path_factory.mktemp("encoders")
     data.make(path, only=MADE, scale=0, processes=1, log=silent)
     for name in ("scoring", "audit"):
-        encoders.train(path, name, minutes=SECONDS, log=silent)
-    attributes.train(path, minutes=SECONDS, log=silent)
-    figure.train(path, minutes=SECONDS, log=silent)
+        encoders.train(path, name, minutes=MOMENT, log=silent)
+    attributes.train(path, minutes=MOMENT, log=silent)
+    figure.train(path, minutes=MOMENT, log=silent)
     return path
 
 

@@ -33,6 +33,7 @@ from tests.run import install_missing, postgres
 EMAIL = "owner@benchmark.example"
 SIZES = (1_000, 10_000, 100_000)
 DATABASES = ("postgresql", "sqlite")
+WARM_UP = 3
 OTHERS = {
     "by_name": "?sort=name",
     "by_importance": "?sort=importance",
@@ -78,8 +79,8 @@ class Installation:
         return done.stdout
 
     @contextlib.contextmanager
-    def serving(self) -> Iterator[Browser]:
-        """Yields a signed-in browser."""
+    def serving(self) -> Iterator[tuple[Browser, int]]:
+        """Yields a signed-in browser and the server's process id."""
         command = ["-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port), "config.asgi:application"]
         server = subprocess.Popen(
             [sys.executable, *command],
@@ -99,15 +100,21 @@ class Installation:
                 time.sleep(0.2)
             browser = Browser(self.url)
             browser.sign_in(EMAIL, self.password)
-            yield browser
+            yield browser, server.pid
         finally:
             server.terminate()
             server.wait(30)
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process so far: what a page costs however busy the machine is."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def timed(browser: Browser, path: str, times: int) -> list[float]:
-    """Milliseconds of each load, after three that only warm up."""
-    for _ in range(3):
+    """Milliseconds of each load, after a few that only warm up."""
+    for _ in range(WARM_UP):
         browser.load(path)
     return [browser.load(path)[0] for _ in range(times)]
 
@@ -121,9 +128,12 @@ def measure(installation: Installation, sizes: Sequence[int], seed: int, times: 
         name = short(size)
         print(f"  {name}: made in {time.monotonic() - begun:.0f} s", flush=True)
         first = f"/projects/{slug}/characters/"
-        with installation.serving() as browser:
+        with installation.serving() as (browser, pid):
             _, page = browser.load(first)
+            timed(browser, first, 0)
+            before = cpu_seconds(pid)
             spread = figures.spread(timed(browser, first, times))
+            result[f"first_page_cpu_ms_{name}"] = round((cpu_seconds(pid) - before) * 1000 / (times + WARM_UP), 1)
             result[f"first_page_p95_ms_{name}"] = spread["p95"]
             result[f"first_page_ms_{name}"] = spread
             result[f"pages_ms_{name}"] = {

@@ -163,7 +163,7 @@ class Socket:
             message = json.loads(text)
         except (ValueError, RecursionError):
             raise Refused(1008) from None
-        answer = self._ANSWERS.get(message.get("type") if isinstance(message, dict) else "")
+        answer = self._ANSWERS.get(str(message.get("type"))) if isinstance(message, dict) else None
         if answer is None:
             raise Refused(1008)
         try:

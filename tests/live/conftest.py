@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -72,8 +71,12 @@ class Tab:
                 if output["type"] == "websocket.close":
                     return int(output["code"])
 
-    async def nothing(self, seconds: float = 0.4) -> bool:
-        return bool(await self.raw.receive_nothing(timeout=seconds))
+    async def no_event(self, seconds: float = 0.5) -> bool:
+        try:
+            await self.message("events", seconds)
+        except TimeoutError:
+            return True
+        return False
 
 
 @pytest.fixture
@@ -140,9 +143,3 @@ def write(project: Project, alice: User) -> Write:
             return [row.seq for row in events.record_all(project, happenings, actor=alice)]
 
     return sync_to_async(record)
-
-
-@asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    async with asyncio.timeout(seconds):
-        yield

@@ -59,7 +59,7 @@ async def test_who_comes_back_gets_what_was_missed_and_nothing_twice(
     await again.hello(stream, seq=before + 1)
     await write("five")
     assert [e["seq"] for e in await again.events(4)] == [before + n for n in (2, 3, 4, 5)]
-    assert await again.nothing()
+    assert await again.no_event()
 
 
 async def test_joining_while_others_write_leaves_no_gap(

@@ -124,6 +124,7 @@ def mine(found: Target, user: User) -> dict[str, Any]:
                 if Verb.EDIT in verbs and gate.state != Gate.APPROVED
                 else "",
                 "is_asked": gate.asked_at is not None,
+                "is_open": gate.state != Gate.APPROVED,
             }
         )
     return {

@@ -16,10 +16,16 @@ class ChoicesForm(forms.Form):
         for kind, choice in choices.items():
             label = KINDS[kind].label
             self.fields[f"reach_{kind}"] = forms.ChoiceField(
-                label=f"{label}: when", choices=Choice.REACHES, initial=choice.reach
+                label=f"{label}: when",
+                choices=Choice.REACHES,
+                initial=choice.reach,
+                widget=forms.Select(attrs={"class": "input"}),
             )
             self.fields[f"mail_{kind}"] = forms.ChoiceField(
-                label=f"{label}: e-mail", choices=Choice.MAIL, initial=choice.mail
+                label=f"{label}: e-mail",
+                choices=Choice.MAIL,
+                initial=choice.mail,
+                widget=forms.Select(attrs={"class": "input"}),
             )
 
     @property

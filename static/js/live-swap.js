@@ -135,7 +135,7 @@ function put(target, swap) {
   }
   const now = morph(target, one, fresh);
   // What else is rendered beside the element stands for itself, by its id.
-  for (const beside of [...content.children]) {
+  for (const beside of [...content.children].filter((child) => child !== one)) {
     const there = beside.id ? document.getElementById(beside.id) : null;
     if (there) settle(morph(there, beside, fresh), []);
   }

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Exists, F, FloatField, OuterRef, Prefetch, Q, QuerySet, Value, Window
+from django.db.models import Count, F, FloatField, Prefetch, Q, QuerySet, Value, Window
 from django.db.models.functions import Coalesce, Lower, RowNumber
 
 from characters import scoring
@@ -30,7 +31,8 @@ from characters.models import (
     VariationBatch,
 )
 from collaboration.approvals import queries as approvals
-from collaboration.models import Project, Revision
+from collaboration.events import stream_of
+from collaboration.models import Project, Revision, Stream
 from collaboration.votes import queries as votes
 from gpu_worker.models import Adapter, Job, JobQuerySet
 
@@ -41,6 +43,7 @@ BATCH_PAGE = 12
 SCRUBBED = 5
 """Further references a card shows when the pointer moves over it."""
 TAG_FACETS = 12
+FACETS_KEPT_SECONDS = 600
 HISTORY_PAGE = 20
 
 
@@ -198,8 +201,11 @@ def _cursor_of(character: Any, wanted: Filter) -> str:
 
 def with_card_data(rows: QuerySet[Any]) -> QuerySet[Any]:
     """With what `fragments.card` reads of each character."""
-    generated = Reference.objects.present().generated().filter(character=OuterRef("pk"), asset=OuterRef("picture"))
-    rows = rows.annotate(shows_generated=Exists(generated)).select_related("picture").prefetch_related(_scrubbed())
+    # By queries of their own: as a subquery PostgreSQL would look at every reference there is.
+    generated = Reference.objects.present().generated().only("character", "asset")
+    rows = rows.select_related("picture").prefetch_related(
+        _scrubbed(), Prefetch("references", queryset=generated, to_attr="generated_references")
+    )
     return rows.defer("description", "traits", "picture__generation", "picture__notes")
 
 
@@ -278,6 +284,19 @@ class Facets:
 
 
 def facets(project: Project) -> Facets:
+    """Counted once after each event of the project: what they count changes with an event only."""
+    # Read first: what is counted may be newer than this, never older.
+    kind, key = stream_of(project)
+    head = Stream.objects.filter(kind=kind, key=key).values_list("head", flat=True).first()
+    place = f"characters.facets:{project.pk}:{head}"
+    found: Facets | None = cache.get(place)
+    if found is None:
+        found = _count_facets(project)
+        cache.set(place, found, timeout=FACETS_KEPT_SECONDS)
+    return found
+
+
+def _count_facets(project: Project) -> Facets:
     rows = Character.objects.present().filter(project=project)
     counts = rows.order_by().values_list("tier", "status").annotate(n=Count("pk"))
     tiers: dict[str, int] = {}

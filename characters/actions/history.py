@@ -141,14 +141,18 @@ def _restore_picked(row: Character, ids: Collection[str]) -> int:
 
 def _restore_picture(row: Character, asset_id: str) -> None:
     """Only to a picture that is one of the character's now."""
-    references = row.references.present().filter(asset_id=asset_id or None, asset__erased_at=None)
-    variations = row.variations.present().exclude(picked_at=None).filter(asset_id=asset_id or None)
-    if asset_id and (references.exists() or variations.filter(asset__erased_at=None).exists()):
+    if not asset_id:
+        return
+    references = row.references.present().filter(asset_id=asset_id, asset__erased_at=None)
+    variations = row.variations.present().exclude(picked_at=None).filter(asset_id=asset_id, asset__erased_at=None)
+    if references.exists() or variations.exists():
         row.picture_id = asset_id  # type: ignore[assignment]
         touch(row, "picture")
 
 
 def _restore_adapter(row: Character, version: int | None) -> None:
+    if version is None:
+        return
     found = Adapter.objects.of("character", row.pk).filter(version=version, erased_at=None).first()
     if found is not None and not found.is_active:
         adapters.activate_adapter(adapter=found)

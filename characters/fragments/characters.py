@@ -51,11 +51,7 @@ def card(
         "score": median_score(character, project.studio.bands),
         "progress": progress,
         "approval": _approval(character),
-        "badge": f"Looks like {alike[0]}"
-        if alike
-        else "Generated"
-        if getattr(character, "shows_generated", False)
-        else "",
+        "badge": f"Looks like {alike[0]}" if alike else "Generated" if _shows_generated(character) else "",
         "scrub": " ".join(file_url(pk, 320) for pk in others) if shown else "",
         "can_select": Verb.EDIT in audience,
     }
@@ -65,6 +61,10 @@ def _approval(character: Character) -> dict[str, str] | None:
     if not hasattr(character, "standing"):
         approvals.attach("character", [character])
     return approval_badge(character.standing)  # type: ignore[attr-defined]
+
+
+def _shows_generated(character: Character) -> bool:
+    return any(r.asset_id == character.picture_id for r in getattr(character, "generated_references", ()))
 
 
 def card_line(character: Character, training: Job | None = None) -> str:

@@ -77,8 +77,8 @@ def _change(change: Change, pictures: Pictures, *, differs_now: bool) -> dict[st
     if change.key in TEXTS:
         return found | {"kind": "text", "segments": words_diff(change.before or "", change.after or "")}
     if change.key == "picture":
-        before, after = (pictures.shown("picture", [pk] if pk else []) for pk in (change.before, change.after))
-        return found | {"kind": "picture", "before": next(iter(before), None), "after": next(iter(after), None)}
+        shown = [pictures.shown("picture", [pk]) if pk else [None] for pk in (change.before, change.after)]
+        return found | {"kind": "picture", "before": shown[0][0], "after": shown[1][0]}
     if change.key in ("references", "picked"):
         before, after = set(change.before or ()), set(change.after or ())
         added = [pk for pk in change.after or () if pk not in before]

@@ -218,6 +218,7 @@ def test_three_cost_as_many_queries_as_forty(
     for n, character in enumerate(made[:3]):
         actions.change_character(character=character, actor=alice, tags=[f"t{n}"])
         add(character, 3, first=10 * n)
+    client.get(url(project))
     assert count() == few
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from torch import nn
 
 from . import parallel, splits
 from .codec import to_tensor
+from .course import Course
 from .data import CROP, Pixels, aligned, held, scene_of
 from .renderer import Identity, face_geometry, identity
 from .renderer.identity import AGES, BEARDS, GLASSES, NOSES, STYLES
@@ -151,64 +151,63 @@ def parameters_of(person: Identity) -> list[float]:
     return out
 
 
+def learner(encoder: nn.Module, length: int, classes: int, parameters: int) -> Any:
+    """An encoder whose embeddings have this length, with what it learns by: a centre for each class, and a regression
+    of parameters."""
+    centres = nn.Linear(length, classes, bias=False)
+    centres.weight.data = F.normalize(torch.randn(classes, length), dim=1)
+    model: Any = nn.ModuleDict(
+        {"encoder": encoder, "regression": nn.Linear(length, parameters), "centres": centres},
+    )
+    return model.to(memory_format=torch.channels_last)
+
+
+def losses(
+    model: Any, x: torch.Tensor, label: torch.Tensor, target: torch.Tensor, margin: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """ArcFace, and the mean square error of the regression, of a batch. `label`: classes [N]; `target`: parameters [N,
+    P]; `margin`: radians."""
+    model.train()
+    with parallel.autocast():
+        out = model["encoder"](x.contiguous(memory_format=torch.channels_last))
+    out = out.float()
+    cosine = F.normalize(out, dim=1) @ F.normalize(model["centres"].weight, dim=1).T
+    angle = torch.acos(cosine.clamp(-1 + 1e-6, 1 - 1e-6)) + margin
+    own = F.one_hot(label, cosine.shape[1]).bool()
+    arcface = F.cross_entropy(32 * torch.where(own, torch.cos(angle.clamp(max=math.pi)), cosine), label)
+    return arcface, F.mse_loss(model["regression"](out), target)
+
+
 def train(work: Path, name: str, *, minutes: float, batch: int = 64, rate: float = 2e-3, log: Log = print) -> None:
-    """Learn one encoder; writes `encoder_<name>.pt` and, along the way, `encoder_<name>.ckpt`. `minutes`: of processor
-    time, so that other work on the machine costs patience and not quality."""
-    path, checkpoint = work / f"encoder_{name}.pt", work / f"encoder_{name}.ckpt"
+    """Learn one encoder; writes `encoder_<name>.pt` and, along the way, `encoder_<name>.ckpt`. `minutes`: see
+    `Course`."""
+    path = work / f"encoder_{name}.pt"
     if path.exists():
         return
     split = held(work, SPLITS[name])
     torch.manual_seed(SEEDS[name])
-    rng = np.random.default_rng(SEEDS[name])
     images = np.load(work / f"{split.name}.npy", mmap_mode="r")
     target = torch.tensor([parameters_of(identity(seed)) for seed in split.seeds()])
     target = (target - target.mean(0)) / (target.std(0) + 1e-4)
-    model: Any = nn.ModuleDict({"encoder": build(name), "regression": nn.Linear(SIZE, target.shape[1])})
-    model.to(memory_format=torch.channels_last)
-    centres = nn.Parameter(F.normalize(torch.randn(split.identities, SIZE), dim=1))
-    learned = [*model.parameters(), centres]
-    optimiser = torch.optim.AdamW(learned, lr=rate, weight_decay=5e-3, fused=True)
-    step, spent = 0, 0.0
-    if checkpoint.exists():
-        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        centres.data.copy_(state["centres"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, spent = state["step"], state["spent"]
-        rng = np.random.default_rng(SEEDS[name] + step)
-    started, saved, order = time.process_time() - spent, spent, rng.permutation(len(images))
-    while (done := (time.process_time() - started) / (60 * minutes)) < 1:
+    model = learner(build(name), SIZE, split.identities, target.shape[1])
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=5e-3, fused=True)
+    course = Course(model, optimiser, work / f"encoder_{name}.ckpt", minutes=minutes, rate=rate)
+    rng = np.random.default_rng(SEEDS[name] + course.step)
+    order = rng.permutation(len(images))
+    for done in course:
         if len(order) < batch:
             order = rng.permutation(len(images))
         index, order = np.sort(order[:batch]), order[batch:]
-        x, label = disturb(images[index], rng), torch.from_numpy(index // split.pictures)
-        model.train()
-        with parallel.autocast():
-            out = model["encoder"](x.contiguous(memory_format=torch.channels_last))
-        out = out.float()
-        cosine = F.normalize(out, dim=1) @ F.normalize(centres, dim=1).T
-        margin, angle = 0.3 * min(1, done * 3), torch.acos(cosine.clamp(-1 + 1e-6, 1 - 1e-6))
-        target_logit = torch.cos((angle + margin).clamp(max=math.pi))
-        arcface = F.cross_entropy(
-            32 * torch.where(F.one_hot(label, split.identities).bool(), target_logit, cosine), label
-        )
-        regression = F.mse_loss(model["regression"](out), target[label])
-        optimiser.zero_grad()
-        (arcface + 10 * regression).backward()
-        for group in optimiser.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 100) * (0.5 * (1 + math.cos(math.pi * done)) + 0.01)
-        optimiser.step()
-        step += 1
-        if step % 100 == 0:
-            pace = step * batch / (time.process_time() - started)
-            losses = f"ArcFace {arcface.item():.2f}, regression {regression.item():.3f}"
-            log(f"{name}: step {step}, {pace:.0f} crops/s, {losses}")
-        if time.process_time() - started - saved > 60:
-            saved = time.process_time() - started
-            state = {"model": model.state_dict(), "centres": centres.data, "optimiser": optimiser.state_dict()}
-            torch.save({**state, "step": step, "spent": saved}, checkpoint)
-    torch.save({"encoder": model["encoder"].state_dict(), "step": step}, path)
-    log(f"{name}: finished after {step} steps of {batch}; {measure(work, name)}")
+        label = torch.from_numpy(index // split.pictures)
+        x = disturb(images[index], rng)
+        arcface, regression = losses(model, x, label, target[label], margin=0.3 * min(1, done * 3))
+        course.learn(arcface + 10 * regression)
+        if course.step % 100 == 99:
+            pace = f"{(course.step + 1) * batch / max(course.spent, 1e-3):.0f} crops/s"
+            told = f"ArcFace {arcface.item():.2f}, regression {regression.item():.3f}"
+            log(f"{name}: step {course.step + 1}, {pace}, {told}")
+    torch.save({"encoder": model["encoder"].state_dict(), "step": course.step}, path)
+    log(f"{name}: finished after {course.step} steps of {batch}; {measure(work, name)}")
 
 
 def disturb(crops: Pixels, rng: np.random.Generator) -> torch.Tensor:

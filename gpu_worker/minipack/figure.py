@@ -7,10 +7,8 @@ It learns by ArcFace over figures, that is people in an outfit: the same person 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -18,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from . import parallel, splits
+from . import splits
 from .attributes import worn
 from .codec import to_tensor
 from .course import Course
 from .data import FIGURE, Pixels, figures_of, held
-from .encoders import Block, parameters_of, verification
+from .encoders import Block, learner, losses, parameters_of, verification
 from .renderer import Scene, identity, render
 from .renderer.scene import COLOURS, OUTFITS
 
@@ -67,28 +65,15 @@ def train(work: Path, *, minutes: float, batch: int = 64, rate: float = 2e-3, lo
     shown = [(seed, scene) for seed in split.seeds() for scene in figures_of(seed, split.pictures)[::half]]
     target = torch.tensor([parameters_of_figure(seed, scene) for seed, scene in shown])
     target = (target - target.mean(0)) / (target.std(0) + 1e-4)
-    model: Any = nn.ModuleDict(
-        {
-            "encoder": FigureEncoder(),
-            "regression": nn.Linear(EMBEDDING, target.shape[1]),
-            "centres": nn.Linear(EMBEDDING, figures, bias=False),
-        }
-    )
-    model.to(memory_format=torch.channels_last)
+    model = learner(FigureEncoder(), EMBEDDING, figures, target.shape[1])
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=5e-3, fused=True)
     course = Course(model, optimiser, work / "figure.ckpt", minutes=minutes, rate=rate)
     rng = np.random.default_rng((61, course.step))
     for done in course:
         index = np.sort(rng.integers(0, len(images), batch))
         label = torch.from_numpy(index // half)
-        with parallel.autocast():
-            out = model.train()["encoder"](worn(images[index], rng))
-        out = out.float()
-        cosine = F.normalize(out, dim=1) @ F.normalize(model["centres"].weight, dim=1).T
-        angle = torch.acos(cosine.clamp(-1 + 1e-6, 1 - 1e-6)) + 0.3 * min(1, done * 3)
-        logits = torch.where(F.one_hot(label, figures).bool(), torch.cos(angle.clamp(max=math.pi)), cosine)
-        arcface = F.cross_entropy(32 * logits, label)
-        regression = F.mse_loss(model["regression"](out), target[label])
+        x = worn(images[index], rng)
+        arcface, regression = losses(model, x, label, target[label], margin=0.3 * min(1, done * 3))
         course.learn(arcface + 10 * regression)
         if course.step % 200 == 199:
             told = f"ArcFace {arcface.item():.2f}, regression {regression.item():.3f}"

@@ -4,8 +4,8 @@
 
 Four parts. Steady: mixed writes, and how long each takes from its row to each page. Storm: all web processes are killed
 and come back. Chaos (the set test at full size): writes go on while the subscribers of Redis are killed, Redis
-restarts, a web process is killed and a client is stopped; afterwards every page has heard everything that was acknowledged, once.
-Browsers: from the change in one to the paint in another, on these services and on the embedded default.
+restarts, a web process is killed and a client is stopped; afterwards every page has heard all that was acknowledged,
+once. Browsers: from the change in one to the paint in another, on these services and on the embedded default.
 """
 
 from __future__ import annotations
@@ -369,6 +369,7 @@ def steady(
         "resets": total["resets"],
         "write_p95_ms": round(1000 * figures.quantile([s for w in writers for s in w.lasted], 0.95), 1),
         "refused_writes": sum(len(w.errors) for w in writers),
+        "refusals": sorted({e for w in writers for e in w.errors})[:3],
         "connected_seconds": round(connected, 1),
         "reconnect_storm_seconds": round(storm, 2),
         "kib_per_socket": round(kib, 1),

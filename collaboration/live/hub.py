@@ -159,6 +159,11 @@ class Hub:
             self.rooms.pop(room.stream, None)
             raise
         room.opening = None
+        if not room.sockets:
+            # Whoever opened it has gone again meanwhile.
+            del self.rooms[room.stream]
+            await self.bus.part(room.stream)
+            return
         room.task = self.spawn(self._follow(room))
         self.bus.send(room.stream, {"type": "ask"})
 

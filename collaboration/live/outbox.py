@@ -36,6 +36,11 @@ class Outbox:
         self.overflowed_at: float | None = None
         self._control: deque[str] = deque()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether events wait, or were thrown away."""
+        return bool(self._frames) or self.overflowed_at is not None
+
     def put(self, frame: str) -> None:
         """An event. Dropped after an overflow, until `recover`."""
         if self.overflowed_at is not None:

@@ -305,7 +305,8 @@ class Socket:
 
     def beat(self, now: float) -> None:
         self.beaten_at = now
-        heads = {} if self.held or self.outbox.overflowed_at else {s: self.seqs[s] for s in self.rooms}
+        # A beat overtakes events that wait: it may only speak of those that have gone.
+        heads = {} if self.held or self.outbox.is_behind else {s: self.seqs[s] for s in self.rooms}
         self.outbox.control({"type": "beat", "heads": heads, "sent": self.outbox.sent})
 
     def _tell_attention(self, room: Room) -> None:

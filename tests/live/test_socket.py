@@ -140,6 +140,26 @@ async def test_a_page_that_takes_nothing_in_is_bounded_and_catches_up(
     assert seen == got
 
 
+async def test_a_beat_never_speaks_of_events_that_still_wait(
+    connect: Connect, hub: Any, stream: str, bob: User, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab = await connect(bob)
+    await tab.hello(stream)
+    head = (await tab.message("welcome"))["head"]
+    (socket,) = hub.sockets
+    socket.beat(hub.loop.time())
+    assert (await tab.message("beat"))["heads"] == {stream: head}
+    monkeypatch.setattr(outbox, "WINDOW", 0)
+    await write("waits")
+    while socket.seqs[stream] == head:
+        await asyncio.sleep(0.02)
+    socket.beat(hub.loop.time())
+    assert (await tab.message("beat"))["heads"] == {}
+    monkeypatch.setattr(outbox, "WINDOW", 8)
+    await tab.say(type="confirm", count=0)
+    assert [e["seq"] for e in await tab.events(1)] == [head + 1]
+
+
 async def test_another_role_gets_other_cards_at_once(
     connect: Connect, project: Project, stream: str, alice: User, vera: User
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import figures, machine
 
-NAMES = ("main_job", "identity", "scoring")
+NAMES = ("main_job", "identity", "scoring", "gallery")
 RESULTS = machine.ROOT / "benchmarks" / "RESULTS.md"
 ABOUT = ("date", "machine", "load_at_start", "revision", "versions")
 

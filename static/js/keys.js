@@ -113,6 +113,9 @@ function onKey(event) {
   const steps = { j: 1, ArrowRight: 1, ArrowDown: 1, k: -1, ArrowLeft: -1, ArrowUp: -1 };
   const arrow = event.key.startsWith("Arrow");
   if (steps[event.key]) {
+    // On the page of one of many (a picture, an image under review) they lead to its neighbours, by its own links.
+    const isFree = !vertical && !event.target.matches?.("input") && !event.target.closest?.("[data-item]");
+    if (isFree && press(steps[event.key] > 0 ? "j" : "k")) return void event.preventDefault();
     // Arrows scroll the page until an item has the focus; radio buttons and sliders keep theirs.
     if (arrow && (!event.target.closest?.("[data-item]") || event.target.matches("input"))) return;
     if (walk(steps[event.key], vertical)) event.preventDefault();

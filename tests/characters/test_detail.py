@@ -58,7 +58,7 @@ def test_tabs_of_the_apps_above_are_shown_and_open(
     response = client_of(vera).get(url(mara))
     labels = [t["label"] for t in response.context["tabs"]]
     slots = entries("SLOTS", "character.tabs")
-    assert labels == ["Overview", "References", "Sheet", "Variations", *(s.label for s in slots)]
+    assert labels == ["Overview", "References", "Sheet", "Variations", *(s.label for s in slots), "History"]
     for slot in slots:
         assert client_of(vera).get(url(mara, "tab", slot.name)).status_code == 200
     assert client_of(vera).get(url(mara, "tab", "nonsense")).status_code == 404

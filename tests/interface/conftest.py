@@ -67,7 +67,7 @@ def page(chromium: Browser, interface_server: str) -> Iterator[Page]:
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     # A refused or broken answer is reported by the browser and by htmx too; those are what the tests provoke.
-    expected = re.compile(r"^(Failed to load resource|Response Status|htmx:)")
+    expected = re.compile(r"^(Failed to load resource|Response Status|htmx:|WebSocket connection)")
     page.on(
         "console", lambda m: complaints.append(m.text) if m.type == "error" and not expected.match(m.text) else None
     )

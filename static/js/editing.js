@@ -1,11 +1,11 @@
 // <form data-editing="character:…" data-values-url data-revision>: a form that hears what others change while it is filled in.
 // A field left alone takes over what they made of it. A field in dispute keeps what was typed and shows theirs beside it, with one
 // click to keep either. The form sends along what it has seen (data-base), so that the server merges field by field.
-import { attend, isOpen } from "./live.js";
+import { isOpen } from "./live.js";
 import { within } from "./within.js";
 
 const SECONDS = 8; // between questions where there is no socket
-const forms = new Map(); // form -> { mine: field -> value when it was last in agreement }
+const forms = new Map(); // form -> { agreed: field -> value that both sides had last, asking }
 
 const parse = (text) => {
   try {
@@ -138,14 +138,6 @@ async function ask(form) {
 export function start() {
   document.addEventListener("live:event", ({ detail }) => {
     for (const form of forms.keys()) if (form.dataset.editing === detail.subject.join(":")) ask(form);
-  });
-  document.addEventListener("focusin", ({ target }) => {
-    const form = target.form ?? target.closest?.("form");
-    const field = form?.matches?.("[data-editing]") && target.name;
-    if (field) attend({ editing: `${form.dataset.editing}:${field}` });
-  });
-  document.addEventListener("focusout", ({ target }) => {
-    if (target.form?.matches?.("[data-editing]")) attend({ editing: "" });
   });
   setInterval(() => {
     for (const form of forms.keys()) {

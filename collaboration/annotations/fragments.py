@@ -52,7 +52,7 @@ def shape(row: Annotation, names: dict[int, str]) -> dict[str, Any]:
         "classes": " ".join(
             filter(None, [row.kind, row.resolved_at and "resolved", row.carried_from_id and "carried"])
         ),
-        "words": f"{row.get_kind_display()} {row.number}: {words or 'no words'}"[:200],
+        "words": f"{row.get_kind_display()} {row.number} {words}"[:200],
         "text": words[:80],
         "x": _percent(at[0]) if at else "",
         "y": _percent(at[1]) if at else "",

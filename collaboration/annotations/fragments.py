@@ -49,9 +49,7 @@ def shape(row: Annotation, names: dict[int, str]) -> dict[str, Any]:
         "number": row.number,
         "kind": row.kind,
         "shape": row.shape,
-        "classes": " ".join(
-            filter(None, [row.kind, row.resolved_at and "resolved", row.carried_from_id and "carried"])
-        ),
+        "classes": row.kind + (" resolved" if row.resolved_at else "") + (" carried" if row.carried_from_id else ""),
         "words": f"{row.get_kind_display()} {row.number} {words}"[:200],
         "text": words[:80],
         "x": _percent(at[0]) if at else "",

@@ -88,7 +88,7 @@ def reply_remove(request: AuthenticatedRequest, project: str, reply_id: uuid.UUI
 def _change(request: AuthenticatedRequest, found: Annotation, on: Target) -> None:
     require_author(request.user, found)
     require_kind(request.user, request.POST.get("kind", ""), on)
-    given = {name: request.POST[name] for name in ("text", "kind") if name in request.POST}
+    given: dict[str, Any] = {name: request.POST[name] for name in ("text", "kind") if name in request.POST}
     actions.change_annotation(annotation=found, target=on, actor=request.user, **given, **_drawn(request))
 
 

@@ -166,6 +166,8 @@ AXIS_WORDS = {
     "colour": "Outfit colour",
     "background": "Background",
     "light": "Light",
+    "shot": "Shot",
+    "drawing": "Drawing",
 }
 AXIS_HINTS = {
     "expression": "gentle smile, tears in the eyes",
@@ -174,7 +176,11 @@ AXIS_HINTS = {
     "colour": "olive, navy",
     "background": "rainy harbour, hospital corridor",
     "light": "golden hour, neon",
+    "shot": "close-up, full shot",
+    "drawing": "ink drawing, watercolour",
 }
+OFFERED_ONLY = ("colour", "shot", "drawing")
+"""Axes that are shown where the pack has choices for them."""
 
 
 def _number(label: str, low: float, high: float, step: str, *, whole: bool = False, **options: Any) -> forms.Field:
@@ -250,7 +256,7 @@ class OrderForm(forms.Form):
         rows = []
         for axis in AXES:
             offered, chosen = self.offered(axis), self.chosen.get(axis, ())
-            if axis == "colour" and not offered and not chosen:
+            if axis in OFFERED_ONLY and not offered and not chosen:
                 continue
             rows.append(
                 {

@@ -17,7 +17,7 @@ from collaboration.names import clean_text
 from gpu_worker import prompts, selection
 from gpu_worker.packs import Pack
 
-AXES = ("expression", "pose", "outfit", "colour", "background", "light")
+AXES = ("expression", "pose", "outfit", "colour", "background", "light", "shot", "drawing")
 MOST = 24
 LORA_STRENGTH, IMAGE_PROMPT_STRENGTH = 0.7, 0.6
 NEGATIVE = "several people, different person, inconsistent face, deformed"

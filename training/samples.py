@@ -54,7 +54,8 @@ _OPEN_COMPARED = (
 
 
 def comparison_plan(character: Character, trigger: str, seed: int, pack: Pack) -> list[dict[str, Any]]:
-    """Return one {prompt, seed, asked} for each place: all that can be varied differs between them.
+    """Return one {prompt, seed, asked} for each place: all that can be varied differs between them but the shot, since
+    faces are compared in one size.
 
     `asked`: axis -> word, where the pack names the words that it knows; empty otherwise.
     """
@@ -66,7 +67,7 @@ def comparison_plan(character: Character, trigger: str, seed: int, pack: Pack) -
     plan = []
     for place, own_seed in enumerate(seeds):
         asked = {
-            axis: choices[place * len(choices) // COMPARED]
+            axis: choices[0 if axis == "shot" else place * len(choices) // COMPARED]
             for axis in variations.AXES
             if (choices := pack.slots.get(axis))
         }

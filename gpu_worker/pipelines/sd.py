@@ -72,6 +72,7 @@ def load_pipeline(pack: Pack, device: str, dtype: torch.dtype) -> Pipe:
     pipe.set_progress_bar_config(disable=True)
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.eval().requires_grad_(False)
+    pipe.vae.to(memory_format=torch.channels_last)  # decoding is all convolutions: a third faster on processors
     return pipe.to(device)
 
 
@@ -230,7 +231,7 @@ class StableDiffusion:
             **control,
             output_type="latent",
             callback_on_step_end=after_step,
-        ).images  # [B, C, height / 8, width / 8]
+        ).images  # [B, C, height / f, width / f], f: the factor of the codec
         if pipe.interrupt:
             return []
         if not torch.isfinite(latents).all():

@@ -91,6 +91,13 @@ def test_unknown_settings_are_refused() -> None:
         Settings.from_json({"hair": "red"})
 
 
+def test_a_prompt_says_shot_and_drawing_last(pack: Pack) -> None:
+    wanted = Settings(axes={"drawing": ("ink drawing",), "shot": ("full shot",), "light": ("dim light",)}, seed=1)
+    (one,) = planned(pack, wanted)
+    assert one["prompt"].endswith("dim light, full shot, ink drawing")
+    assert list(one["axes"]) == ["light", "shot", "drawing"]
+
+
 # --------------------------------------------------------------------------------------------------------- wildcards
 SLOTS = {"outfit": ("suit", "coat")}
 

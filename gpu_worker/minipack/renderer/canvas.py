@@ -304,9 +304,9 @@ def placement(dx: float, dy: float, scale: float = 1, degrees: float = 0) -> Poi
     return np.array([[c, -s, dx], [s, c, dy], [0, 0, 1]], float)
 
 
-def _rgb(colour: object) -> tuple[int, int, int]:
-    r, g, b = colour  # type: ignore[misc]
-    return min(255, max(0, round(r))), min(255, max(0, round(g))), min(255, max(0, round(b)))
+def _rgb(colour: Any) -> tuple[int, int, int]:
+    red, green, blue = colour
+    return min(255, max(0, round(red))), min(255, max(0, round(green))), min(255, max(0, round(blue)))
 
 
 @functools.cache

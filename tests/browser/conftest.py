@@ -31,11 +31,22 @@ def open_as(chromium: Browser, live_server: Any) -> Iterator[Callable[..., Page]
     """
     contexts, complaints = [], list[str]()
 
-    def start(user: User, path: str, *, javascript: bool = True, width: int = 1440, height: int = 900) -> Page:
+    def start(
+        user: User,
+        path: str,
+        *,
+        javascript: bool = True,
+        bypass_csp: bool = False,
+        width: int = 1440,
+        height: int = 900,
+    ) -> Page:
         client = Client()
         client.force_login(user)
         context = chromium.new_context(
-            base_url=live_server.url, viewport={"width": width, "height": height}, java_script_enabled=javascript
+            base_url=live_server.url,
+            viewport={"width": width, "height": height},
+            java_script_enabled=javascript,
+            bypass_csp=bypass_csp,
         )
         contexts.append(context)
         value = client.cookies[settings.SESSION_COOKIE_NAME].value

@@ -159,7 +159,7 @@ function attach(root) {
   const view = root.querySelector("[data-window]");
   if (!place) return;
   const hint = root.querySelector("[data-tool-hint]");
-  const tools = [...root.querySelectorAll("[data-tool]")];
+  const tools = [...root.querySelectorAll("button[data-tool]")];
   const state = { tool: "look", last: "rectangle", points: [], pointer: null, cross: [0.5, 0.5], keys: false };
   const guests = new Map();
 
@@ -321,7 +321,7 @@ function attach(root) {
   });
 
   root.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-tool], [data-draw], [data-hide-shapes], [data-loupe]");
+    const button = event.target.closest("button:is([data-tool], [data-draw], [data-hide-shapes], [data-loupe])");
     if (!button) return;
     if (button.dataset.tool) {
       choose(button.dataset.tool);

@@ -304,11 +304,28 @@ def test_keys_are_listed_and_can_be_switched_off(page: Page) -> None:
 
 def test_typing_is_not_taken_for_keys(page: Page) -> None:
     page.goto("/page/?body=grid")
-    page.keyboard.press("Control+k")
+    page.keyboard.press("/")
     expect(page.locator("[data-search] input")).to_be_focused()
     page.keyboard.type("jx?")
     expect(page.locator("[data-search] input")).to_have_value("jx?")
     expect(page.locator("#keys-sheet")).to_be_hidden()
+
+
+def test_everything_is_found_by_name(page: Page) -> None:
+    page.goto("/page/?body=grid")
+    page.keyboard.press("Control+k")
+    search = page.locator("#palette input")
+    expect(search).to_be_focused()
+    page.keyboard.type("jx?")
+    expect(search).to_have_value("jx?")
+    expect(page.locator("[data-palette-none]")).to_be_visible()
+    expect(page.locator("#keys-sheet")).to_be_hidden()
+    search.fill("keys")
+    option = page.locator("#palette [role=option]").first
+    expect(option).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    expect(page.locator("#palette")).to_be_hidden()
+    expect(page.locator("#keys-sheet")).to_be_visible()
 
 
 # ------------------------------------------------------------------------------------------------ uploading

@@ -13,6 +13,9 @@ from collaboration.models import Project
 HEADER = "Live-Seq"
 """Header of an answer: `<stream>=<number>` of the last event that the request wrote, several separated by commas."""
 
+_NO_PAGES = ("/api/", "/files/")
+"""What is answered under these addresses has no socket."""
+
 _ids: dict[str, str] = {}
 """Slug -> id of a project. What is remembered is only ever compared with the project that the page shows."""
 
@@ -36,7 +39,7 @@ class LiveMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: dict[str, Any]) -> None:
         slug = kwargs.get("project")
-        if request.method != "GET" or not request.user.is_authenticated or request.path.startswith("/api/"):
+        if request.method != "GET" or not request.user.is_authenticated or request.path.startswith(_NO_PAGES):
             return
         if request.headers.get("HX-Request") and not request.headers.get("HX-Boosted"):
             return

@@ -23,15 +23,17 @@ hypothesis_settings.load_profile("studio")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On PostgreSQL, Redis and S3, run what may depend on them: what uses no database, and is not marked `services`,
-    runs once, on the embedded default."""
+    and what is marked `in_browser` runs once, on the embedded default."""
     if not settings.REDIS_URL:
         return
-    once = [item for item in items if not item.get_closest_marker("services") and not _uses_database(item)]
+    once = [item for item in items if not item.get_closest_marker("services") and not _may_depend(item)]
     config.hook.pytest_deselected(items=once)
     items[:] = [item for item in items if item not in set(once)]
 
 
-def _uses_database(item: pytest.Item) -> bool:
+def _may_depend(item: pytest.Item) -> bool:
+    if item.get_closest_marker("in_browser"):
+        return False
     fixtures = set(getattr(item, "fixturenames", ()))
     return item.get_closest_marker("django_db") is not None or bool(
         fixtures & {"db", "transactional_db", "live_server"}

@@ -19,7 +19,7 @@ from collaboration.subjects import Target, target
 from tests.characters.conftest import batch_of, mara, pack, paper_packs
 
 __all__ = ["assets", "batch_of", "mara", "pack", "paper_packs"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.in_browser]
 SHOTS = os.environ.get("SHOTS", "")
 expect.set_options(timeout=60_000)  # a busy machine paints slowly
 

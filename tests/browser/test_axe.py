@@ -15,7 +15,7 @@ from collaboration.subjects import Target, target
 from tests.characters.conftest import add, batch_of, mara, pack, paper_packs, see, stored
 
 __all__ = ["add", "batch_of", "mara", "pack", "paper_packs", "see", "stored"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.in_browser]
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 RUN = """() => axe.run(document, {
   resultTypes: ["violations"],

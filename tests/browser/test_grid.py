@@ -12,6 +12,8 @@ from characters import actions
 from characters.models import Character
 from collaboration.models import Project, User
 
+pytestmark = pytest.mark.in_browser
+
 COUNT = 1_000
 
 

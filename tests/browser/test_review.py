@@ -11,7 +11,7 @@ from collaboration.subjects import target
 from tests.browser.conftest import chromium, open_as  # noqa: F401
 from tests.characters.conftest import batch_of, mara, pack, paper_packs, stored  # noqa: F401
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.in_browser]
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.interface.pages import answers, error_page, row, seen, status
 
+pytestmark = pytest.mark.in_browser
+
 UUID = re.compile(r"^[0-9a-f-]{36}$")
 
 

@@ -83,4 +83,5 @@ def test_the_main_pages_have_no_serious_violation(
         if bad := serious(page):
             found[dialog] = bad
         page.keyboard.press("Escape")
+        page.locator(dialog).wait_for(state="hidden")
     assert found == {}

@@ -59,9 +59,9 @@ def forecast(also: fairness.Waiting | None = None) -> dict[UUID, tuple[int, floa
     enqueued.
     """
     places: dict[UUID, tuple[int, float]] = {}
-    workers = live_workers()
+    workers, everywhere = live_workers(), list(Job.objects.filter(state=Job.RUNNING))
     for queues in ([Job.CPU], list(Job.GPU_QUEUES)):
-        running = Job.objects.filter(state=Job.RUNNING, queue__in=queues)
+        running = [job for job in everywhere if job.queue in queues]
         count = max(1, sum(1 for w in workers if set(w.queues) & set(queues)))
         busy = []
         for held in running:

@@ -242,7 +242,7 @@ def test_the_number_of_queries_does_not_grow_with_the_runs(
         template.save()
     client = client_of(vera)
     client.get(queue_url(run))
-    with django_assert_max_num_queries(19):  # one of them for where the page stands in the log
+    with django_assert_max_num_queries(18):
         client.get(queue_url(run))
 
 

@@ -56,7 +56,7 @@ def mean(seen: list[Looked], encoder: str) -> np.ndarray:
 
 def test_the_pack_is_whole_small_and_free_to_use(pack: Pack) -> None:
     verify(pack)
-    assert sum(pack.path(name).stat().st_size for name in pack.files) < 80e6
+    assert sum(pack.path(name).stat().st_size for name in pack.files) < 40e6
     assert pack.licence.commercial
     assert pack.domain == "illustration"
 

@@ -25,7 +25,7 @@ from gpu_worker.minipack.renderer import (
 from gpu_worker.minipack.splits import FREE
 from gpu_worker.packs import read_pack, verify
 
-LIMIT = 80_000_000
+LIMIT = 40_000_000
 ENCODERS = tuple(read_pack(PACK).encoders)
 JUDGES = tuple(name for name in (*ENCODERS, *["figure"] * bool(read_pack(PACK).figure)) if name != "conditioning")
 

@@ -138,6 +138,7 @@ LIVE: dict[str, list[str]] = {
     "job.progress": ["characters.fragments.live.progress"],
     "training.progress": ["characters.fragments.live.card", "training.live.progress"],
     "job.counts": ["config.live.pulse"],
+    "job.started": ["config.live.pulse"],
     # What people say and decide
     **dict.fromkeys(_AT_GATES, _APPROVALS),
     "review.decided": ["collaboration.reviews.fragments.on_decision"],

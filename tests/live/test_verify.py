@@ -232,7 +232,6 @@ def test_every_kind_of_event_is_wired(project: Project) -> None:
         for kind in KINDS
         # The streams of studios and persons: no page of a project shows them.
         if not re.match(r"studio|person|account|token|notification|webhook|project\.created|preset|asset\.erased", kind)
-        and kind != "job.started"  # pages show that a job runs by its state (LIVE_STATES)
         and kind not in LIVE
     }
     assert unheard == set()
